@@ -1,0 +1,97 @@
+"""The command line: verbs only; every setting lives in the config and can be set by --set."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from polygrain import __version__, pipeline
+from polygrain.config import Experiment, load
+from polygrain.errors import PolygrainError
+from polygrain.progress import to_terminal
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+Config = Annotated[Path, typer.Argument(help="The run's TOML configuration.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="Override a key: --set protocol.every=2")]
+Out = Annotated[Path | None, typer.Option(help="The run folder; default runs/NAME.")]
+
+
+def _run(experiment: Experiment, config: Path, out: Path | None, last: str) -> Path:
+    return pipeline.run(
+        experiment, folder=out or Path("runs") / experiment.name, base=config.parent, last=last, progress=to_terminal()
+    )
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/demo"), overrides: Overrides = None
+) -> None:
+    """Run the main job on a simulated market, offline, and print where the report is.
+
+    Example: polygrain demo --out runs/demo
+    """
+    with as_file(files("polygrain") / "demo.toml") as config:
+        experiment = load(config, overrides or ())
+    report = pipeline.run(experiment, folder=out, base=out.parent, last="report", progress=to_terminal())
+    typer.echo(f"The market is simulated. Report: {report.resolve()}")
+
+
+@app.command()
+def run(config: Config, overrides: Overrides = None, out: Out = None) -> None:
+    """Run every stage; a second call skips what has not changed and resumes what was cut off.
+
+    Example: polygrain run examples/cn_a_15min.toml --set protocol.every=2
+    """
+    report = _run(load(config, overrides or ()), config, out, "report")
+    typer.echo(f"Report: {report.resolve()}")
+
+
+def _stage(name: str, text: str) -> Callable[[Path, list[str] | None, Path | None], None]:
+    def command(config: Config, overrides: Overrides = None, out: Out = None) -> None:
+        where = _run(load(config, overrides or ()), config, out, name)
+        typer.echo(str(where.resolve()))
+
+    command.__doc__ = f"{text}\n\nExample: polygrain {name} examples/cn_a_15min.toml"
+    return command
+
+
+for _name, _text in pipeline.STAGES.items():
+    app.command(_name)(_stage(_name, _text))
+
+
+@app.command()
+def prove(config: Config, overrides: Overrides = None) -> None:
+    """Prove that nothing known at a cutoff depends on what comes after it, on a sample of the config's own data.
+
+    Example: polygrain prove examples/cn_a_15min.toml
+    """
+    from polygrain.prove.causality import prove as prove_experiment
+
+    for line in prove_experiment(load(config, overrides or ()), base=config.parent, progress=to_terminal()):
+        typer.echo(line)
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Polygrain: multi-granularity deep-learning stock factors, from intraday bars to portfolios."""
+    if show:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; a refusal is one line on standard error and an exit code."""
+    try:
+        app(standalone_mode=False)
+    except PolygrainError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted; the same command resumes", file=sys.stderr)
+        sys.exit(3)

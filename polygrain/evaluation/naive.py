@@ -1,0 +1,81 @@
+"""The naive composite: five old price and volume effects, the yardstick beside every model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from polygrain.execution.quotes import Quotes
+from polygrain.samples.labels import gaussian_rank
+from polygrain.store.panel import Array
+
+_BLOCK = 64
+
+
+@dataclass(frozen=True)
+class NaiveScores:
+    """Scores [days, symbols], NaN outside the members, and the components that the data lacks."""
+
+    values: Array
+    missing: tuple[str, ...]
+
+
+def naive_composite(quotes: Quotes, members: Array) -> NaiveScores:
+    """Mean gaussian rank within `members` [days, symbols] of −vol20, −ret20, −ret5, −ln(amount5/amount60), −range20.
+
+    vol: standard deviation of daily log returns; ret: adjusted return; amountN: mean amount over N days; range: mean
+    ln(high/low). A window needs values on half its days; a component that a stock lacks counts 0, the middle; a stock
+    without any has no score. Row t sees day t and those before it.
+    """
+    components = _components(quotes)
+    missing = tuple(name for name, values in components.items() if not np.isfinite(values[members]).any())
+    used = [values for name, values in components.items() if name not in missing]
+    scores = np.full(members.shape, np.nan)
+    for start in range(0, len(scores), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        ranks = np.array([gaussian_rank(-values[rows], members[rows] & np.isfinite(values[rows])) for values in used])
+        if used:
+            known = np.isfinite(ranks)
+            total = np.where(known, ranks, 0.0).sum(axis=0)
+            scores[rows] = np.where(known.any(axis=0), total / len(used), np.nan)
+    return NaiveScores(scores, missing)
+
+
+def _components(quotes: Quotes) -> dict[str, Array]:
+    log_price = np.log(quotes.valuation)
+    daily = np.where(quotes.traded, _change(log_price, 1), np.nan)
+    mean, square = _trailing_mean(daily, 20), _trailing_mean(daily**2, 20)
+    amount = np.log(_positive(_trailing_mean(quotes.amount, 5)) / _positive(_trailing_mean(quotes.amount, 60)))
+    return {
+        "vol20": np.sqrt(np.maximum(square - mean**2, 0.0)),
+        "ret20": _change(log_price, 20),
+        "ret5": _change(log_price, 5),
+        "amount5/amount60": amount,
+        "range20": _trailing_mean(np.log(quotes.high / quotes.low), 20),
+    }
+
+
+def _positive(values: Array) -> Array:
+    return np.where(values > 0, values, np.nan)
+
+
+def _change(values: Array, days: int) -> Array:
+    change = np.full(values.shape, np.nan)
+    change[days:] = values[days:] - values[:-days]
+    return change
+
+
+def _trailing_mean(values: Array, days: int) -> Array:
+    """Mean of the finite values among the last `days` rows; NaN where they are fewer than half.
+
+    The rows are added one by one: a running total would carry the rounding of days long past.
+    """
+    present = np.isfinite(values)
+    filled = np.where(present, values, 0.0)
+    total, count = np.zeros(values.shape), np.zeros(values.shape, dtype=np.int16)
+    for back in range(min(days, len(values))):
+        stop = len(values) - back
+        total[back:] += filled[:stop]
+        count[back:] += present[:stop]
+    return np.where(2 * count >= days, total / np.maximum(count, 1), np.nan)

@@ -1,0 +1,206 @@
+"""Quotes: the daily panels that fills, labels and universes need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from polygrain.market.calendar import month_of
+from polygrain.market.rules import Rules, limit_prices, reference_price
+from polygrain.market.symbols import board, exchange
+from polygrain.store.panel import Array, Axes
+from polygrain.store.store import Store
+
+FIELDS = ("open", "high", "low", "close", "vwap", "amount", "volume")
+
+LISTED_BEFORE = 1_000_000
+"""Age offset of a stock that is already there on the first day and whose listing day is unknown."""
+
+
+@dataclass(frozen=True, eq=False)
+class Quotes:
+    """Daily panels [days, symbols] over every day and symbol of a store, in the raw prices of the day.
+
+    `open` … `vwap` are yuan a share, `amount` yuan, `volume` shares: NaN where the stock did not trade that day.
+    `factor` is cumulative and carried forward. `st` is None where the source has no such column. `age` counts trading
+    days from the listing day = 1; 0 before the listing and after the last day. `up_limit` and `down_limit` are yuan,
+    NaN where there is none. `notes` are sentences about what the source lacks. Row t sees day t and those before it.
+    """
+
+    axes: Axes
+    open: Array
+    high: Array
+    low: Array
+    close: Array
+    vwap: Array
+    amount: Array
+    volume: Array
+    factor: Array
+    traded: Array
+    st: Array | None
+    age: Array
+    up_limit: Array
+    down_limit: Array
+    notes: tuple[str, ...] = ()
+
+    def adjusted(self, field: Literal["open", "high", "low", "close", "vwap"]) -> Array:
+        """Raw price × factor [days, symbols]; NaN where the stock did not trade."""
+        raw: Array = getattr(self, field)
+        return raw * self.factor
+
+    @cached_property
+    def valuation(self) -> Array:
+        """What a share is worth at each close: its last adjusted close, carried forward; NaN before the first."""
+        return carried(self.adjusted("close"))
+
+    @cached_property
+    def last_day(self) -> Array:
+        """Number of each stock's last listed day [symbols]; the number of days where it is still listed at the end."""
+        days = len(self.axes.days)
+        listed = self.age > 0
+        last = days - 1 - np.argmax(listed[::-1], axis=0)
+        return np.where(listed[-1] | ~listed.any(axis=0), days, last)
+
+
+def carried(values: Array) -> Array:
+    """`values` [rows, …] with NaN replaced by the last value above it in the same column."""
+    rows = np.arange(values.shape[0])[:, None]
+    source = np.maximum.accumulate(np.where(np.isnan(values), 0, rows), axis=0)
+    filled: Array = np.take_along_axis(values, source, axis=0)
+    return filled
+
+
+def quotes(store: Store, rules: Rules) -> Quotes:
+    """The quotes of a store; limits that the source lacks follow from `rules`, a given limit price wins."""
+    axes = Axes(tuple(store.days), tuple(store.symbols))
+    panels = _panels(store, axes)
+    present = panels.pop("present") == 1.0
+    age, notes = _ages(axes, present, store.table("listings"))
+    traded = (panels.pop("suspended") == 0.0) & (panels["volume"] > 0) & (age > 0)
+    stray = int((present & (age == 0)).sum())
+    if stray:
+        notes.append(f"{stray} daily rows lie before their stock's listing or after its delisting and are left out.")
+    for name in FIELDS:
+        panels[name][~traded] = np.nan
+    factor = carried(panels.pop("factor"))
+    flag = panels.pop("st", None)
+    st = None if flag is None else carried(flag) == 1.0
+    if st is None:
+        notes.append("No ST column: limit prices are those of stocks that are not ST.")
+    up, down = _limits(axes, rules, panels, factor=factor, traded=traded, st=st, age=age)
+    return Quotes(
+        axes,
+        open=panels["open"],
+        high=panels["high"],
+        low=panels["low"],
+        close=panels["close"],
+        vwap=panels["vwap"],
+        amount=panels["amount"],
+        volume=panels["volume"],
+        factor=factor,
+        traded=traded,
+        st=st,
+        age=age,
+        up_limit=up,
+        down_limit=down,
+        notes=tuple(notes),
+    )
+
+
+def _panels(store: Store, axes: Axes) -> dict[str, Array]:
+    """The daily table as dense float64 panels by column, a year at a time: the table is never whole in memory."""
+    shape = (len(axes.days), len(axes.symbols))
+    panels = {name: np.full(shape, np.nan) for name in (*FIELDS, "factor", "suspended", "present")}
+    symbols = pl.Enum(axes.symbols)
+    epoch = pl.Series("date", axes.days, dtype=pl.Date).to_physical().to_numpy()
+    for _, year in groupby(sorted({month_of(day) for day in axes.days}), key=lambda month: month[:4]):
+        frame = store.daily(list(year))
+        row = np.searchsorted(epoch, frame["date"].to_physical().to_numpy())
+        column = frame["symbol"].cast(symbols).to_physical().to_numpy()
+        for name in (*FIELDS, "factor", "suspended", "st", "up_limit", "down_limit"):
+            if name in frame.columns:
+                values = frame[name].cast(pl.Float64).to_numpy()
+                panels.setdefault(name, np.full(shape, np.nan))[row, column] = values
+        panels["present"][row, column] = 1.0
+    return panels
+
+
+def _ages(axes: Axes, present: Array, listings: pl.DataFrame | None) -> tuple[Array, list[str]]:
+    """Trading days since listing [days, symbols] and notes.
+
+    Between a listing before the first day and that day weekdays are counted. Without a listings row the first daily row
+    is the listing day, except on the first day, and the last daily row is the last day.
+    """
+    days, count = np.array(axes.days, dtype="datetime64[D]"), len(axes.symbols)
+    rows = np.arange(len(axes.days))[:, None]
+    ever = present.any(axis=0)
+    first = np.where(ever, np.argmax(present, axis=0), len(days))
+    last = np.where(ever, len(days) - 1 - np.argmax(present[::-1], axis=0), -1)
+    offset = np.where(first == 0, LISTED_BEFORE, 0)
+    known = {} if listings is None else {row["symbol"]: row for row in listings.iter_rows(named=True)}
+    for i, symbol in enumerate(axes.symbols):
+        listing = known.get(symbol)
+        if listing is None:
+            continue
+        listed = np.datetime64(listing["listed"], "D")
+        first[i] = np.searchsorted(days, listed)
+        offset[i] = np.busday_count(listed, days[0]) if listed < days[0] else 0
+        delisted = listing.get("delisted")
+        end = len(days) if delisted is None else np.searchsorted(days, np.datetime64(delisted, "D"), side="right")
+        last[i] = end - 1
+    age = np.where((rows >= first) & (rows <= last), rows - first + 1 + offset, 0).astype(np.int32)
+    unlisted = count - sum(symbol in known for symbol in axes.symbols)
+    notes = [f"{unlisted} of {count} stocks have no listings row: listed from their first daily row to their last."]
+    return age, notes if unlisted else []
+
+
+def _limits(
+    axes: Axes,
+    rules: Rules,
+    panels: dict[str, Array],
+    *,
+    factor: Array,
+    traded: Array,
+    st: Array | None,
+    age: Array,
+) -> tuple[Array, Array]:
+    """Limit prices [days, symbols] by rule where the source gives none.
+
+    A computed band that the day's own prices left by more than rounding was not in force (a relisting, a changed code):
+    no limit on that day.
+    """
+    boards = np.array([board(symbol) for symbol in axes.symbols])
+    exchanges = np.array([exchange(symbol) for symbol in axes.symbols])
+    close = carried(np.where(traded, panels["close"], np.nan))
+    close_factor = carried(np.where(traded, factor, np.nan))
+    up, down = np.full(close.shape, np.nan), np.full(close.shape, np.nan)
+    flags = np.zeros(close.shape, dtype=bool) if st is None else st
+    for rows in _blocks(len(axes.days)):
+        before = slice(rows.start - 1, rows.stop - 1)
+        reference = reference_price(close[before], close_factor[before], factor[rows])
+        days = axes.days[rows]
+        up_rate, down_rate = rules.limit_rates(boards, flags[rows], age[rows], days, exchanges=exchanges)
+        up[rows], down[rows] = limit_prices(reference, up_rate, down_rate, rules.at_least_one_tick(exchanges, days))
+        slack = 0.02 + 0.005 * reference
+        broken = (panels["high"][rows] > up[rows] + slack) | (panels["low"][rows] < down[rows] - slack)
+        up[rows][broken] = np.nan
+        down[rows][broken] = np.nan
+    for name, computed in (("up_limit", up), ("down_limit", down)):
+        if name in panels:
+            given = panels[name]
+            np.copyto(computed, given, where=np.isfinite(given))
+    outside = age == 0
+    up[outside] = np.nan
+    down[outside] = np.nan
+    return up, down
+
+
+def _blocks(days: int, size: int = 256) -> Sequence[slice]:
+    """Blocks of days after the first, so that temporaries stay small."""
+    return [slice(start, min(start + size, days)) for start in range(1, days, size)]

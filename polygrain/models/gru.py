@@ -1,0 +1,259 @@
+"""GRU and attention pooling, torch's equations written for one CPU thread and many sequences at once.
+
+Shape suffixes: L steps, S symbols (sequences), F features, H hidden, W = H × directions, G = 3H gates in torch's order
+r, z, n, A = W/2 attention units. A suffix 1 is a column that is broadcast.
+
+A step's tensors are kept as [H, S]: a gate is a contiguous block, so that a step is a few matrix products and some
+elementwise kernels in place, where torch's own step copies slices of [S, 3H]. tanh(a) is taken as 2σ(2a) − 1, with the
+factors 2 in the weights: torch's sigmoid kernel is five times faster than its tanh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+_PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+_sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
+_tanh_backward = torch.ops.aten.tanh_backward.grad_input
+
+
+class GRU(nn.Module):
+    """torch.nn.GRU's equations, parameters, names and initial values, starting from h = 0.
+
+    r = σ(W_ir x + b_ir + W_hr h + b_hr), z = σ(W_iz x + b_iz + W_hz h + b_hz),
+    n = tanh(W_in x + b_in + r ⊙ (W_hn h + b_hn)), h' = (1 − z) ⊙ n + z ⊙ h.
+    """
+
+    def __init__(self, features: int, hidden: int, layers: int, *, bidirectional: bool) -> None:
+        super().__init__()
+        self.weights = nn.GRU(features, hidden, layers, bidirectional=bidirectional)
+        directions = ("", "_reverse") if bidirectional else ("",)
+        self.suffixes = [[f"_l{layer}{direction}" for direction in directions] for layer in range(layers)]
+
+    def forward(self, x_LSF: Tensor) -> tuple[Tensor, Tensor]:
+        """h_LSW, the last layer's states at every step, and h_SW after the last step that each direction reads."""
+        h_LSW, last_SW = x_LSF, x_LSF[-1]
+        for suffixes in self.suffixes:
+            names = [name + suffix for suffix in suffixes for name in _PARAMETERS]
+            parameters = [self.weights.get_parameter(name) for name in names]
+            h_LSW, last_SW = _Layer.apply(h_LSW, torch.is_grad_enabled(), *parameters)  # type: ignore[no-untyped-call]
+        return h_LSW, last_SW
+
+
+class AttentionPooling(nn.Module):
+    """c = Σ_t α_t h_t with α = softmax_t(wᵀ tanh(W h_t + b)), W: width → width/2."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(width, width // 2)
+        self.weigh = nn.Linear(width // 2, 1, bias=False)
+
+    def forward(self, h_LSW: Tensor) -> Tensor:
+        parameters = (self.project.weight, self.project.bias, self.weigh.weight[0])
+        c_SW: Tensor = _Attention.apply(h_LSW, *parameters)  # type: ignore[no-untyped-call]
+        return c_SW
+
+
+class _Context(FunctionCtx):
+    saved_tensors: tuple[Tensor, ...]
+    needs_input_grad: tuple[bool, ...]
+
+
+class _Layer(torch.autograd.Function):
+    """One layer, its directions one after the other; what backward reads is kept only where `keep`."""
+
+    @staticmethod
+    def forward(ctx: _Context, x_LSF: Tensor, keep: bool, *parameters: Tensor) -> tuple[Tensor, Tensor]:
+        length, symbols, _ = x_LSF.shape
+        hidden = parameters[1].shape[1]
+        directions = len(parameters) // 4
+        kept = length if keep else 1
+        states_LWS = x_LSF.new_empty(length, directions * hidden, symbols)
+        gates = [x_LSF.new_empty(kept, 3 * hidden, symbols) for _ in range(directions)]
+        recurrent = [x_LSF.new_empty(kept, hidden, symbols) for _ in range(directions)]
+        for d in range(directions):
+            states_LHS = states_LWS[:, d * hidden : (d + 1) * hidden]
+            _forward(x_LSF, parameters[4 * d : 4 * d + 4], gates[d], recurrent[d], states_LHS, reverse=d == 1)
+        ctx.set_materialize_grads(False)
+        if keep:
+            ctx.save_for_backward(x_LSF, states_LWS, *parameters, *gates, *recurrent)
+        last = [states_LWS[0 if d else -1, d * hidden : (d + 1) * hidden] for d in range(directions)]
+        return states_LWS.transpose(1, 2), torch.cat(last).t()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: _Context, pull_LSW: Tensor | None, pull_SW: Tensor | None) -> tuple[Tensor | None, ...]:
+        x_LSF, states_LWS, *rest = ctx.saved_tensors
+        directions = len(rest) // 6
+        parameters, gates, recurrent = rest[: 4 * directions], rest[4 * directions : 5 * directions], rest[-directions:]
+        hidden = parameters[1].shape[1]
+        pull_x = torch.zeros_like(x_LSF) if ctx.needs_input_grad[0] else None
+        gradients: list[Tensor] = []
+        for d in range(directions):
+            part = slice(d * hidden, (d + 1) * hidden)
+            gradients += _backward(
+                x_LSF,
+                parameters[4 * d : 4 * d + 4],
+                gates[d],
+                recurrent[d],
+                states_LWS[:, part],
+                None if pull_LSW is None else pull_LSW.transpose(1, 2)[:, part],
+                None if pull_SW is None else pull_SW.t()[part],
+                pull_x,
+                reverse=d == 1,
+            )
+        return (pull_x, None, *gradients)
+
+
+def _by_step(*tensors: Tensor, reverse: bool = False) -> Iterator[tuple[Tensor, ...]]:
+    """The tensors step by step; all views are made at once, which costs a fraction of indexing in the loop."""
+    steps = zip(*(tensor.unbind() for tensor in tensors))
+    return reversed(list(steps)) if reverse else steps
+
+
+def _forward(
+    x_LSF: Tensor,
+    parameters: Sequence[Tensor],
+    gates_LGS: Tensor,
+    recurrent_LHS: Tensor,
+    states_LHS: Tensor,
+    *,
+    reverse: bool,
+) -> None:
+    """One direction: fills the states, the gates r, z, n and W_hn h + b_hn (of every step, or of one in turn)."""
+    w_GF, w_GH, b_i, b_h = parameters
+    hidden = w_GH.shape[1]
+    two = 2 * hidden
+    twice_G = torch.cat([b_i.new_ones(two), b_i.new_full((hidden,), 2)])
+    input_GF = w_GF * twice_G[:, None]
+    input_G1 = ((b_i + torch.cat([b_h[:two], b_h.new_zeros(hidden)])) * twice_G)[:, None]
+    w_rz, w_n, b_n = w_GH[:two], w_GH[two:], b_h[two:, None]
+    h_HS = states_LHS.new_zeros(hidden, x_LSF.shape[1])
+    length = x_LSF.shape[0]
+    if gates_LGS.shape[0] < length:
+        gates_LGS, recurrent_LHS = (kept.expand(length, -1, -1) for kept in (gates_LGS, recurrent_LHS))
+    parts = _by_step(
+        x_LSF.transpose(1, 2),
+        gates_LGS,
+        gates_LGS[:, :two],
+        gates_LGS[:, :hidden],
+        gates_LGS[:, hidden:two],
+        gates_LGS[:, two:],
+        recurrent_LHS,
+        states_LHS,
+        reverse=reverse,
+    )
+    for x_FS, gates, rz, r, z, n, recurrent, state in parts:
+        torch.addmm(input_G1, input_GF, x_FS, out=gates)
+        torch.addmm(b_n, w_n, h_HS, out=recurrent)
+        rz.addmm_(w_rz, h_HS).sigmoid_()
+        n.addcmul_(r, recurrent, value=2).sigmoid_().mul_(2).sub_(1)
+        h_HS = torch.lerp(n, h_HS, z, out=state)
+
+
+def _backward(
+    x_LSF: Tensor,
+    parameters: Sequence[Tensor],
+    gates_LGS: Tensor,
+    recurrent_LHS: Tensor,
+    states_LHS: Tensor,
+    pull_LHS: Tensor | None,
+    pull_HS: Tensor | None,
+    pull_x: Tensor | None,
+    *,
+    reverse: bool,
+) -> list[Tensor]:
+    """One direction: the gradients of its four parameters, and its share of the input's added to `pull_x`."""
+    w_GF, w_GH, _, _ = parameters
+    hidden, (length, symbols, _) = w_GH.shape[1], x_LSF.shape
+    two = 2 * hidden
+    # Gradients before the gates' functions lie in rows n of the recurrent half, r, z, n of the input half: what each
+    # half needs is one block.
+    pre = x_LSF.new_empty(4 * hidden, symbols)
+    pre_nrz, pre_rzi, pre_rz = pre[: 3 * hidden], pre[hidden:], pre[hidden : 3 * hidden]
+    pre_n, pre_r, pre_z, pre_i = pre.split(hidden)
+    w_nrz = torch.cat([w_GH[two:], w_GH[:two]])
+    d_nrz, d_GF = torch.zeros_like(w_nrz), torch.zeros_like(w_GF)
+    d_pre, ones_S = pre.new_zeros(4 * hidden), pre.new_ones(symbols)
+    spare = pre.new_empty(hidden, symbols)
+    start = spare.new_zeros(1, hidden, symbols)
+    before_LHS = [*states_LHS[1:].unbind(), *start] if reverse else [*start, *states_LHS[:-1].unbind()]
+    dh = start[0].clone() if pull_HS is None else pull_HS.clone(memory_format=torch.contiguous_format)
+    no_pulls = [None] * length
+    parts = zip(
+        x_LSF.unbind(),
+        before_LHS,
+        gates_LGS[:, :two].unbind(),
+        gates_LGS[:, :hidden].unbind(),
+        gates_LGS[:, hidden:two].unbind(),
+        gates_LGS[:, two:].unbind(),
+        recurrent_LHS.unbind(),
+        no_pulls if pull_LHS is None else pull_LHS.unbind(),
+        no_pulls if pull_x is None else pull_x.unbind(),
+    )
+    for x, before, rz, r, z, n, recurrent, pull, pull_x_SF in parts if reverse else reversed(list(parts)):
+        if pull is not None:
+            dh.add_(pull)
+        torch.sub(before, n, out=spare)
+        torch.mul(dh, spare, out=pre_z)
+        torch.mul(dh, z, out=spare)
+        torch.sub(dh, spare, out=pre_i)
+        _tanh_backward(pre_i, n, grad_input=pre_i)
+        torch.mul(pre_i, recurrent, out=pre_r)
+        _sigmoid_backward(pre_rz, rz, grad_input=pre_rz)
+        torch.mul(pre_i, r, out=pre_n)
+        torch.addmm(spare, w_nrz.t(), pre_nrz, out=dh)
+        d_nrz.addmm_(pre_nrz, before.t())
+        d_GF.addmm_(pre_rzi, x)
+        d_pre.addmv_(pre, ones_S)
+        if pull_x_SF is not None:
+            pull_x_SF.addmm_(pre_rzi.t(), w_GF)
+    d_n, d_rz, d_i = d_pre.split([hidden, two, hidden])
+    return [d_GF, torch.cat([d_nrz[hidden:], d_nrz[:hidden]]), torch.cat([d_rz, d_i]), torch.cat([d_rz, d_n])]
+
+
+class _Attention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: _Context, h_LSW: Tensor, w_AW: Tensor, b_A: Tensor, v_A: Tensor) -> Tensor:
+        h_LWS = h_LSW.transpose(1, 2)
+        length, width, symbols = h_LWS.shape
+        units_LAS = h_LSW.new_empty(length, w_AW.shape[0], symbols)
+        alpha_LS = h_LSW.new_empty(length, symbols)
+        w, b_A1 = w_AW * 2, b_A[:, None] * 2
+        for h, units, energy in _by_step(h_LWS, units_LAS, alpha_LS):
+            torch.addmm(b_A1, w, h, out=units).sigmoid_().mul_(2).sub_(1)
+            torch.mv(units.t(), v_A, out=energy)
+        alpha_LS = alpha_LS.softmax(dim=0)
+        c_WS = h_LSW.new_zeros(width, symbols)
+        for h, alpha in _by_step(h_LWS, alpha_LS):
+            c_WS.addcmul_(h, alpha)
+        ctx.save_for_backward(h_LSW, w_AW, v_A, units_LAS, alpha_LS)
+        return c_WS.t()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: _Context, pull_SW: Tensor) -> tuple[Tensor, ...]:
+        h_LSW, w_AW, v_A, units_LAS, alpha_LS = ctx.saved_tensors
+        h_LWS, pull_WS = h_LSW.transpose(1, 2), pull_SW.t().contiguous()
+        _, width, symbols = h_LWS.shape
+        spare_WS = pull_WS.new_empty(width, symbols)
+        d_alpha_LS = torch.empty_like(alpha_LS)
+        for h, d_alpha in _by_step(h_LWS, d_alpha_LS):
+            torch.sum(torch.mul(h, pull_WS, out=spare_WS), dim=0, out=d_alpha)
+        energy_LS = alpha_LS * (d_alpha_LS - (alpha_LS * d_alpha_LS).sum(dim=0))
+        d_AW, d_A, d_v = torch.zeros_like(w_AW), torch.zeros_like(v_A), torch.zeros_like(v_A)
+        pull_LWS = torch.empty_like(h_LWS, memory_format=torch.contiguous_format)
+        pre_AS = pull_WS.new_empty(v_A.shape[0], symbols)
+        ones_S = pull_WS.new_ones(symbols)
+        for h, units, energy, alpha, pull in _by_step(h_LWS, units_LAS, energy_LS, alpha_LS, pull_LWS):
+            torch.outer(v_A, energy, out=pre_AS)
+            _tanh_backward(pre_AS, units, grad_input=pre_AS)
+            d_v.addmv_(units, energy)
+            d_AW.addmm_(pre_AS, h.t())
+            d_A.addmv_(pre_AS, ones_S)
+            torch.mul(pull_WS, alpha, out=pull).addmm_(w_AW.t(), pre_AS)
+        return pull_LWS.transpose(1, 2), d_AW, d_A, d_v

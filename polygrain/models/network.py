@@ -1,0 +1,88 @@
+"""Networks: settings that build a torch module which scores one date's symbols.
+
+Shape suffixes: L steps, S symbols of the date, F features.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import torch
+from pydantic import BeforeValidator, SerializeAsAny
+from torch import Tensor, nn
+
+from polygrain.errors import ConfigError
+from polygrain.spec import Spec
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Scores of one date's symbols; `penalty` joins the loss (mean over the symbols); `parts` are for inspection."""
+
+    score_S: Tensor
+    penalty: Tensor | None = None
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Network(Spec):
+    """A network's settings; subclasses name their `kind` and build a module: dict of x_LSF → Prediction."""
+
+    kind: str
+    suffix: str = ""
+
+    @abstractmethod
+    def models(self, granularities: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """The granularities (coarse to fine) that each model of this network reads, by model name."""
+
+    @abstractmethod
+    def build(self, features: Mapping[str, int]) -> nn.Module:
+        """A new module for granularities with so many features; its parameters come from torch's current generator."""
+
+    def named(self, stem: str) -> str:
+        """The stem with the suffix: day, day_biagru."""
+        return f"{stem}_{self.suffix}" if self.suffix else stem
+
+
+NETWORKS: dict[str, type[Network]] = {}
+
+
+def network(kind: type[Network]) -> type[Network]:
+    """Register a Network by its `kind`; a name registered twice is an error."""
+    name = kind.model_fields["kind"].default
+    if not isinstance(name, str):
+        raise ConfigError(f"network {kind.__name__}", 'has no kind; give it one: kind: Literal["mine"] = "mine"')
+    if name in NETWORKS:
+        raise ConfigError(f"network.kind {name}", f"is registered by {NETWORKS[name].__name__} and {kind.__name__}")
+    NETWORKS[name] = kind
+    return kind
+
+
+def _by_kind(value: object) -> object:
+    if not isinstance(value, Mapping):
+        return value
+    if value.get("kind") not in NETWORKS:
+        raise ValueError(f"unknown kind {value.get('kind')!r}; the kinds are {', '.join(sorted(NETWORKS))}")
+    return NETWORKS[value["kind"]].model_validate(dict(value))
+
+
+AnyNetwork = Annotated[SerializeAsAny[Network], BeforeValidator(_by_kind)]
+"""A field of this type is decoded by its `kind`."""
+
+
+def decode(text: str) -> Network:
+    """The network whose JSON is `text`."""
+    decoded = _by_kind(json.loads(text))
+    if not isinstance(decoded, Network):
+        raise ValueError(f"not a network: {text}")
+    return decoded
+
+
+def initialised(settings: Network, features: Mapping[str, int], seed: int) -> nn.Module:
+    """The network's module with initial weights drawn from `seed` alone; the global generator stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return settings.build(features)

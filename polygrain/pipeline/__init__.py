@@ -1,0 +1,208 @@
+"""The stages of a run in order; each meets the next on disk, and what is up to date is not done again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+
+from polygrain.compute import Pool, pool
+from polygrain.config import Experiment
+from polygrain.errors import ConfigError
+from polygrain.features import build
+from polygrain.features.library import chosen, missing
+from polygrain.pipeline import evaluating, facts, scoring, training
+from polygrain.pipeline.manifest import RunManifest, Trials
+from polygrain.pipeline.market import Market
+from polygrain.progress import Progress
+from polygrain.report.facts import FILE as FACTS_FILE
+from polygrain.report.page import write_report
+from polygrain.sources.ingest import ingest
+from polygrain.store.commit import JSON, code_fingerprint, commit_bytes, commit_json, file_fingerprint, fingerprint
+from polygrain.store.store import Store
+from polygrain.training.walk_forward import TrainTask
+
+STAGES = {
+    "ingest": "Read the source into the store.",
+    "features": "Compute and normalise the features of every granularity.",
+    "train": "Fit every model on every fold.",
+    "score": "Turn predictions into scores and ensembles.",
+    "evaluate": "Judge every score: Rank ICs and tracks.",
+    "report": "Write the tables, figures and the HTML page.",
+}
+
+
+def run(experiment: Experiment, *, folder: Path, base: Path, last: str, progress: Progress) -> Path:
+    """Run the stages up to `last` in RUN folder `folder`; returns what the last one made.
+
+    `base` is the folder of the config file: a relative `store` counts from there; by default the store is the run
+    folder's neighbour `store`. A second call skips what is up to date and resumes what was cut off.
+    """
+    with pool(experiment.workers) as workers:
+        job = _Job(experiment, folder.resolve(), base.resolve(), workers, progress)
+        job.begin()
+        made = folder
+        for name in STAGES:
+            made = job.stage(name)
+            if name == last:
+                break
+        return made
+
+
+def store_folder(experiment: Experiment, folder: Path, base: Path) -> Path:
+    """Where the source's store lies: named by the source's settings, so that appended data updates it in place."""
+    root = folder.parent / "store" if experiment.store is None else base / experiment.store
+    settings = fingerprint(experiment.source.model_dump(mode="json"))
+    return root.resolve() / f"{experiment.source.kind}-{settings[:12]}"
+
+
+@dataclass
+class _Job:
+    experiment: Experiment
+    folder: Path
+    base: Path
+    workers: Pool
+    progress: Progress
+
+    def begin(self) -> None:
+        """Refuse a folder that holds another experiment's run, then write the resolved config."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.manifest = RunManifest(self.folder, self.experiment.name)
+        if self.manifest.path.exists() and self.manifest.facts.get("name") not in (None, self.experiment.name):
+            raise ConfigError(
+                "--out", f"{self.folder} holds the run {self.manifest.facts['name']!r}; choose another folder"
+            )
+        self.manifest.facts["name"] = self.experiment.name
+        commit_bytes(self.folder / "config.json", (self.experiment.model_dump_json(indent=1) + "\n").encode())
+
+    def stage(self, name: str) -> Path:
+        """Run one stage, saying how long it took."""
+        start = time.monotonic()
+        act: Callable[[], Path] = getattr(self, name)
+        made = act()
+        skipped = " (up to date)" if name in self.manifest.skipped else ""
+        self.progress.say(f"{name}: {time.monotonic() - start:.1f} s{skipped}")
+        return made
+
+    @cached_property
+    def store_folder(self) -> Path:
+        return store_folder(self.experiment, self.folder, self.base)
+
+    @cached_property
+    def market(self) -> Market:
+        return Market(self.experiment, Store(self.store_folder))
+
+    def ingest(self) -> Path:
+        inputs = self.experiment.source.fingerprint()
+        with self.manifest.stage("ingest", inputs):
+            ingest(self.experiment.source, self.store_folder, self.progress.say)
+        return self.store_folder
+
+    @cached_property
+    def features_chosen(self) -> Mapping[str, tuple[str, ...]]:
+        store = self.market.store
+        have = build.available(store)
+        return chosen(self.experiment.granularity, self.market.session, store.facts.base_bar, have)
+
+    def features(self) -> Path:
+        settings = self.experiment.model_dump(mode="json", include={"granularity", "universe"})
+        key = fingerprint([settings, self.experiment.protocol.lookback])
+        folder = self.store_folder / f"features-{key[:12]}"
+        with self.manifest.stage("features", fingerprint([key, self.market.store.fingerprint()])):
+            self.panels = build.build(
+                self.market.store,
+                self.experiment.granularity,
+                self.market.before_open,
+                folder,
+                self.workers,
+                self.progress.say,
+            )
+        return folder
+
+    @cached_property
+    def tasks(self) -> list[TrainTask]:
+        return training.tasks(self.market, self.panels, self.folder)
+
+    def train(self) -> Path:
+        inputs = fingerprint([task.model_dump_json() for task in self.tasks])
+        with self.manifest.stage("train", inputs):
+            results = training.train_all(self.tasks, self.workers, self.progress)
+        self.manifest.facts["models"] = {
+            r.name: {"epochs": len(r.facts.history), "best_epoch": r.facts.best.number, "dates": r.facts.dates}
+            for r in results
+        }
+        self.manifest.write()
+        return self.folder / "models"
+
+    def score(self) -> Path:
+        Trials(self.store_folder).add(self.configuration, self.trial())
+        outputs = ("scores.parquet", "seed_scores.parquet")
+        predictions: list[JSON] = [file_fingerprint(task.predictions_file) for task in self.tasks]
+        inputs = fingerprint([predictions, self.configuration, code_fingerprint("pipeline", "ensembles", "evaluation")])
+        if self.manifest.current("score", inputs):
+            self.manifest.skip("score")
+            return self.folder / outputs[0]
+        with self.manifest.stage("score", inputs, outputs):
+            shape = (len(self.market.store.bar_days), len(self.market.store.symbols))
+            seeds = scoring.by_seed(self.tasks, shape)
+            scoring.write_parquet(scoring.seed_table(self.market, seeds), self.folder / outputs[1])
+            scoring.write_parquet(
+                scoring.table(self.market, scoring.all_scores(self.market, seeds)), self.folder / outputs[0]
+            )
+        return self.folder / outputs[0]
+
+    @cached_property
+    def configuration(self) -> str:
+        """Fingerprint of what decides the test scores: all settings but names, places and the evaluation."""
+        kept = self.experiment.model_dump(
+            mode="json", include={"granularity", "universe", "label", "protocol", "network", "ensemble"}
+        )
+        return fingerprint(kept)
+
+    def trial(self) -> dict[str, JSON]:
+        """What the list of configurations tried says of this one."""
+        models = sorted({task.model for task in self.tasks})
+        return {"first_run": date.today().isoformat(), "note": f"{self.experiment.name}: {', '.join(models)}"}
+
+    def evaluate(self) -> Path:
+        outputs = ("rank_ic.parquet", "nav.parquet")
+        settings = self.experiment.evaluation.model_dump(mode="json")
+        code = code_fingerprint("pipeline", "evaluation", "execution", "samples.labels", "universe", "market")
+        inputs = fingerprint(
+            [file_fingerprint(self.folder / "scores.parquet"), settings, self.market.store.fingerprint(), code]
+        )
+        if self.manifest.current("evaluate", inputs):
+            self.manifest.skip("evaluate")
+            return self.folder / outputs[0]
+        with self.manifest.stage("evaluate", inputs, outputs):
+            scores = scoring.read_scores(self.folder / "scores.parquet", self.market)
+            with self.progress.step("evaluate", evaluating.cases(self.market, len(scores))) as step:
+                judged = evaluating.judge(self.market, scores, step)
+            scoring.write_parquet(judged.rank_ic, self.folder / outputs[0])
+            scoring.write_parquet(judged.nav, self.folder / outputs[1])
+            self.manifest.facts["missing"] = list(judged.missing)
+        return self.folder / outputs[0]
+
+    def report(self) -> Path:
+        evaluated = (
+            pl.read_parquet(self.folder / "rank_ic.parquet", columns=["universe"])["universe"].unique().to_list()
+        )
+        absent = self.manifest.facts.get("missing", [])
+        assert isinstance(absent, list)
+        known = facts.report_facts(
+            self.market,
+            self.manifest,
+            features=self.features_chosen,
+            lacking=missing(build.available(self.market.store)),
+            missing=[str(sentence) for sentence in absent],
+            universes=[name for name in self.experiment.evaluation.universes if name in evaluated],
+            trials=Trials(self.store_folder).read(),
+        )
+        commit_json(self.folder / FACTS_FILE, known.model_dump(mode="json"))
+        with self.manifest.stage("report", fingerprint(known.model_dump(mode="json"))):
+            return write_report(self.folder)

@@ -1,0 +1,158 @@
+"""The evaluate stage: every score's Rank ICs and tracks, at every fill, rebalance period and universe of the config."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import polars as pl
+
+from polygrain.evaluation.rank_ic import rank_ic
+from polygrain.evaluation.tracks import Selection, tracks
+from polygrain.execution.fills import FILLS, fill_price
+from polygrain.pipeline.market import Market
+from polygrain.pipeline.scoring import Key
+from polygrain.progress import Step
+from polygrain.samples.labels import forward_returns, tradable
+from polygrain.store.panel import Array, Panel
+from polygrain.universe import evaluate
+
+LEAST_MEMBERS = 10
+
+
+@dataclass(frozen=True)
+class Universes:
+    """The evaluated universes: U_t ∧ expression, bool [days, symbols]; those without data are named in `missing`."""
+
+    panels: dict[str, Array]
+    missing: tuple[str, ...]
+
+
+def universes(market: Market, days: Array) -> Universes:
+    """Members of each configured universe; one that lacks data or members on a scored day is named and left out."""
+    panels: dict[str, Array] = {}
+    missing: list[str] = []
+    for name, expression in market.experiment.evaluation.universes.items():
+        market.facts.missing.discard(name)
+        before = set(market.facts.missing)
+        panel = market.members & evaluate(expression, market.facts, f"evaluation.universes.{name}")
+        unknown = market.facts.missing - before
+        thin = int((panel[days].sum(axis=1) < LEAST_MEMBERS).sum())
+        if unknown:
+            missing.append(f"Universe {name} is left out: the data has no {', '.join(sorted(unknown))}.")
+        elif thin:
+            missing.append(
+                f"Universe {name} is left out: {thin} of {len(days)} days have fewer than {LEAST_MEMBERS} members."
+            )
+        else:
+            panels[name] = panel
+    return Universes(panels, tuple(missing))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """rank_ic.parquet and nav.parquet, and sentences on what could not be evaluated."""
+
+    rank_ic: pl.DataFrame
+    nav: pl.DataFrame
+    missing: tuple[str, ...]
+
+
+def judge(market: Market, scores: Mapping[Key, Array], step: Step) -> Judged:
+    """Rank ICs and tracks of every score on the days that have scores."""
+    found = {key: Panel(market.quotes.axes, _on_all_days(market, panel)) for key, panel in scores.items()}
+    days = np.flatnonzero(np.isfinite(next(iter(found.values())).values).any(axis=1))
+    chosen = universes(market, days)
+    settings = market.experiment.evaluation
+    ics: list[pl.DataFrame] = []
+    navs: list[pl.DataFrame] = []
+    for fill, rebalance in product(settings.fills, settings.rebalance):
+        case = _Case(market, fill, rebalance, days)
+        for (model, horizon), panel in found.items():
+            for universe, members in chosen.panels.items():
+                key = _key(model, horizon, rebalance, fill, universe)
+                ics.append(case.rank_ics(panel, members).select(*key, pl.all()))
+                navs += [part.select(*key, pl.all()) for part in case.navs(panel, members)]
+            step.advance()
+    return Judged(pl.concat(ics), pl.concat(navs), chosen.missing)
+
+
+def cases(market: Market, scores: int) -> int:
+    """How many steps `judge` takes."""
+    return scores * len(market.experiment.evaluation.fills) * len(market.experiment.evaluation.rebalance)
+
+
+def _key(model: str, horizon: int, rebalance: int, fill: str, universe: str) -> list[pl.Expr]:
+    return [
+        pl.lit(model).alias("model"),
+        pl.lit(horizon, pl.Int32).alias("label_days"),
+        pl.lit(rebalance, pl.Int32).alias("rebalance"),
+        pl.lit(fill).alias("fill"),
+        pl.lit(universe).alias("universe"),
+    ]
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One fill and rebalance period over the scored day numbers `days`."""
+
+    market: Market
+    fill: str
+    rebalance: int
+    days: Array
+
+    def rank_ics(self, scores: Panel, members: Array) -> pl.DataFrame:
+        rule, quotes, days = FILLS[self.fill], self.market.quotes, self.days
+        returns = forward_returns(fill_price(quotes, rule), rule.lag, self.rebalance)[days]
+        mask = tradable(members, quotes, self.fill)[days] & np.isfinite(returns)
+        values = scores.values[days]
+        frame = pl.DataFrame(
+            {
+                "date": pl.Series([quotes.axes.days[day] for day in days], dtype=pl.Date),
+                "rank_ic": rank_ic(values, returns, mask),
+                "rank_ic_all": rank_ic(values, returns, members[days]),
+                "n": (mask & np.isfinite(values)).sum(axis=1).astype(np.int32),
+            }
+        )
+        return frame.with_columns(pl.col("rank_ic", "rank_ic_all").fill_nan(None))
+
+    def navs(self, scores: Panel, members: Array) -> Iterator[pl.DataFrame]:
+        for rule in self.market.experiment.evaluation.selections:
+            yield self._nav(scores, members, rule)
+
+    def _nav(self, scores: Panel, members: Array, rule: Selection) -> pl.DataFrame:
+        result = tracks(
+            scores,
+            members,
+            self.market.quotes,
+            rule,
+            rebalance=self.rebalance,
+            fill=self.fill,
+            cost=self.market.experiment.evaluation.cost,
+            days=[int(day) for day in self.days],
+        )
+        span = range(result.base, result.last + 1)
+        dates = pl.Series([self.market.quotes.axes.days[day] for day in span], dtype=pl.Date)
+        return pl.concat(
+            [
+                pl.DataFrame(
+                    {
+                        "selection": pl.repeat(rule.name, len(span), eager=True),
+                        "track": pl.repeat(track, len(span), dtype=pl.Int32, eager=True),
+                        "date": dates,
+                        "gross": result.gross[track, span],
+                        "net": result.net[track, span],
+                        "benchmark": result.benchmark[track, span],
+                    }
+                )
+                for track in range(self.rebalance)
+            ]
+        )
+
+
+def _on_all_days(market: Market, panel: Array) -> Array:
+    values = np.full(market.members.shape, np.nan)
+    values[market.bar_rows] = panel
+    return values

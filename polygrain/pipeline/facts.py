@@ -1,0 +1,158 @@
+"""What the report says beside its numbers, gathered from the run: RUN/report_facts.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from polygrain.config import Experiment
+from polygrain.evaluation.naive import naive_composite
+from polygrain.pipeline.manifest import RunManifest
+from polygrain.pipeline.market import Market
+from polygrain.pipeline.scoring import NAIVE
+from polygrain.pipeline.training import coarse_to_fine, folds
+from polygrain.report.facts import ConfigurationTried, Detail, FoldFacts, ModelFacts, ReportFacts, StageTime
+from polygrain.store.commit import JSON
+from polygrain.universe import MIN_TRADED
+
+
+def report_facts(
+    market: Market,
+    manifest: RunManifest,
+    *,
+    features: Mapping[str, Sequence[str]],
+    lacking: Sequence[str],
+    missing: Sequence[str],
+    universes: Sequence[str],
+    trials: Sequence[Mapping[str, JSON]],
+) -> ReportFacts:
+    """Everything on the page that is not computed from the evaluated series."""
+    experiment = market.experiment
+    naive = naive_composite(market.quotes, market.members)
+    gaps = [*missing, *(f"The data has no {name}." for name in sorted(market.facts.missing & {"st"}))]
+    gaps += [f"Features left out for lack of data: {', '.join(lacking)}."] if lacking else []
+    gaps += [f"The naive composite lacks {name}." for name in naive.missing]
+    return ReportFacts(
+        name=experiment.name,
+        note=experiment.note,
+        simulated=experiment.source.kind == "synthetic",
+        data=tuple(_data(market, features)),
+        notes=(*market.store.facts.notes, *market.quotes.notes),
+        conventions=tuple(_conventions(experiment)),
+        missing=tuple(gaps),
+        models=tuple(_models(market)),
+        label_days=tuple(experiment.label.days),
+        rebalance=experiment.evaluation.rebalance[0],
+        fill=experiment.evaluation.fills[0],
+        universe=universes[0],
+        universes=tuple(universes),
+        cost=experiment.evaluation.cost,
+        headline=_headline(market),
+        seeds=tuple(experiment.protocol.seeds),
+        folds=tuple(_folds(market)),
+        stages=tuple(
+            StageTime(stage=name, seconds=manifest.seconds(name), skipped=name in manifest.skipped)
+            for name in manifest.stages
+        ),
+        configurations=tuple(
+            ConfigurationTried(
+                fingerprint=str(trial["fingerprint"])[:12], first_run=str(trial["first_run"]), note=str(trial["note"])
+            )
+            for trial in trials
+        ),
+    )
+
+
+def _data(market: Market, features: Mapping[str, Sequence[str]]) -> list[Detail]:
+    store, experiment = market.store, market.experiment
+    lines = [
+        ("Source", f"{experiment.source.kind}, base bar {store.facts.base_bar}"),
+        ("Days", f"{len(store.days)}, {store.days[0]} to {store.days[-1]}"),
+        ("Days with bars", f"{len(store.bar_days)}, {store.bar_days[0]} to {store.bar_days[-1]}"),
+        ("Stocks", f"{len(store.symbols):,}"),
+        ("Mean stocks in U_t", f"{market.members[market.bar_rows].sum(axis=1).mean():,.0f}"),
+        ("Amount", store.facts.amount),
+        ("Look-back", f"{experiment.protocol.lookback} trading days"),
+    ]
+    lines += [(f"Features at {name}", f"{len(names)}: {', '.join(names)}") for name, names in features.items()]
+    lines += [(name.replace("_", " ").capitalize(), f"{count:,}") for name, count in store.facts.counts.items()]
+    return [Detail(label=label, value=value) for label, value in lines]
+
+
+def _conventions(experiment: Experiment) -> list[str]:
+    protocol, label = experiment.protocol, experiment.label
+    least = min(MIN_TRADED, protocol.lookback)
+    return [
+        f"U_t: {experiment.universe.base}, traded on t and on at least {least} of the {protocol.lookback} look-back days.",
+        "M_t: U_t, and can be bought at the fill; it masks loss, label ranks and Rank IC.",
+        f"Labels: return over {' and '.join(map(str, label.days))} trading days from {label.fill}, as {label.target}.",
+        "Rank IC: Spearman with average ranks by date over M_t; mean and win rate by track, then the mean over tracks.",
+        "ICIR: mean / std × √(260/R). Standard errors: Newey-West, lag 3R.",
+        f"Training: at most {protocol.train} dates, validation {protocol.valid}, refitted every {protocol.refit} days; "
+        "every label ends before the next part begins.",
+        "Portfolios: R staggered tracks, equal weights, blocked names keep their drifted value; benchmark: all of the "
+        "universe in equal weights, without costs.",
+        f"Costs: {experiment.evaluation.cost:.2%} per round trip, half of it a side.",
+        "Excess: R_p − R_b unscaled by year or period; annualised: the difference of returns scaled to 242 days, never "
+        "below 120 days.",
+        "Scores: z per date over U_t; ensembles average z-scores.",
+    ]
+
+
+def _models(market: Market) -> list[ModelFacts]:
+    """Per network its single models coarse to fine, then its ensembles; the naive composite last."""
+    experiment = market.experiment
+    found = []
+    for network in experiment.network.values():
+        for g in coarse_to_fine(market):
+            found.append(
+                ModelFacts(
+                    name=network.named(g.name),
+                    kind="single",
+                    granularity=g.name,
+                    suffix=network.suffix,
+                    description=_describe(network.encoder.model_dump()),
+                )
+            )
+        for stem, ensemble in experiment.ensemble.items():
+            members = ", ".join(ensemble.chosen([g.name for g in coarse_to_fine(market)]))
+            found.append(
+                ModelFacts(
+                    name=network.named(stem), kind="ensemble", suffix=network.suffix, description=f"mean z of {members}"
+                )
+            )
+    found.append(
+        ModelFacts(
+            name=NAIVE,
+            kind="naive",
+            description="mean gaussian rank of −vol20, −ret20, −ret5, −ln(amount5/amount60), −range20",
+        )
+    )
+    return found
+
+
+def _describe(encoder: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in encoder.items())
+
+
+def _headline(market: Market) -> str:
+    """The first network's first ensemble, or its finest single model: chosen by the config's order, not by results."""
+    experiment = market.experiment
+    network = next(iter(experiment.network.values()))
+    return network.named(next(iter(experiment.ensemble), coarse_to_fine(market)[-1].name))
+
+
+def _folds(market: Market) -> list[FoldFacts]:
+    days = market.store.bar_days
+    return [
+        FoldFacts(
+            label_days=horizon,
+            number=fold.number,
+            train_days=len(fold.train),
+            valid_days=len(fold.valid),
+            test_days=len(fold.test),
+            first_test=days[fold.test[0]],
+            last_test=days[fold.test[-1]],
+        )
+        for horizon in market.experiment.label.days
+        for fold in folds(market, horizon)
+    ]

@@ -1,0 +1,99 @@
+"""RunManifest: what a run folder was made from, stage by stage, and every configuration tried on its data."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from polygrain import __version__
+from polygrain.errors import DataError
+from polygrain.store.commit import JSON, commit_json, file_fingerprint
+
+
+class RunManifest:
+    """RUN/manifest.json: per stage the fingerprint of its inputs, its outputs' hashes, and the seconds it took.
+
+    The file is written after a stage's outputs, so a stage that is listed is whole.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder
+        self.path = folder / "manifest.json"
+        self.name = name
+        self.stages: dict[str, dict[str, JSON]] = {}
+        self.facts: dict[str, JSON] = {}
+        self.skipped: set[str] = set()
+        if self.path.exists():
+            self._read()
+
+    def _read(self) -> None:
+        try:
+            value = json.loads(self.path.read_bytes())
+            self.stages, self.facts = dict(value["stages"]), dict(value["facts"])
+        except (ValueError, KeyError, TypeError):
+            raise DataError(str(self.path), "is damaged or not a run's; remove the run folder and run again") from None
+
+    def current(self, stage: str, inputs: str) -> bool:
+        """Whether the stage was finished from the same inputs and its outputs still have their recorded bytes."""
+        entry = self.stages.get(stage)
+        if entry is None or entry["inputs"] != inputs:
+            return False
+        outputs = entry["outputs"]
+        assert isinstance(outputs, dict)
+        files = [(self.folder / name, sha) for name, sha in outputs.items()]
+        return all(file.is_file() and file_fingerprint(file) == sha for file, sha in files)
+
+    def skip(self, stage: str) -> None:
+        """Remember that this call found the stage up to date."""
+        self.skipped.add(stage)
+
+    @contextmanager
+    def stage(self, stage: str, inputs: str, outputs: Sequence[str] = ()) -> Iterator[None]:
+        """Time a stage; record it once its body has ended without an error."""
+        start = time.monotonic()
+        yield
+        seconds = round(time.monotonic() - start, 3)
+        hashes: Mapping[str, JSON] = {name: file_fingerprint(self.folder / name) for name in outputs}
+        self.stages[stage] = {"inputs": inputs, "outputs": hashes, "seconds": seconds}
+        self.write()
+
+    def seconds(self, stage: str) -> float:
+        """How long the stage took when it last ran."""
+        value = self.stages[stage]["seconds"]
+        assert isinstance(value, int | float)
+        return float(value)
+
+    def write(self) -> None:
+        """Commit the manifest."""
+        commit_json(
+            self.path,
+            {"version": 1, "name": self.name, "polygrain": __version__, "stages": self.stages, "facts": self.facts},
+        )
+
+
+class Trials:
+    """STORE/trials.json: every configuration whose scores on test dates were made from this store's data.
+
+    The list is shared by all runs on the store: each configuration tried lowers the significance of the best of them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "trials.json"
+
+    def read(self) -> list[dict[str, JSON]]:
+        """The configurations so far, in order of their first run."""
+        if not self.path.exists():
+            return []
+        try:
+            return list(json.loads(self.path.read_bytes()))
+        except ValueError:
+            raise DataError(str(self.path), "is damaged; restore it, or count the trials before it by hand") from None
+
+    def add(self, fingerprint: str, facts: Mapping[str, JSON]) -> None:
+        """Append a configuration unless it is there."""
+        known = self.read()
+        if all(trial["fingerprint"] != fingerprint for trial in known):
+            commit_json(self.path, [*known, {"fingerprint": fingerprint, **facts}])

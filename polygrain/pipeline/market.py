@@ -1,0 +1,60 @@
+"""Market: what every stage after ingest sees of the stored data, computed once per call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from polygrain.config import Experiment
+from polygrain.execution.quotes import Quotes, quotes
+from polygrain.market.rules import load_rules
+from polygrain.market.session import Session
+from polygrain.samples.labels import Label
+from polygrain.store.panel import Array
+from polygrain.store.store import Store
+from polygrain.universe import Facts, known_before_open, members, membership
+
+
+@dataclass(frozen=True)
+class Market:
+    """The quotes and universes of a store under an experiment's settings.
+
+    Quotes and `members` (U_t) are over every stored day; `bar_rows` are the numbers of the days that have bars, over
+    which features, samples and scores are numbered.
+    """
+
+    experiment: Experiment
+    store: Store
+
+    @cached_property
+    def quotes(self) -> Quotes:
+        return quotes(self.store, load_rules())
+
+    @cached_property
+    def facts(self) -> Facts:
+        return Facts(self.quotes, membership(self.store.table("index_members"), self.quotes.axes))
+
+    @cached_property
+    def members(self) -> Array:
+        return members(self.experiment.universe, self.facts, self.experiment.protocol.lookback)
+
+    @cached_property
+    def before_open(self) -> Array:
+        """Bool [days with bars, symbols]: whom each day's normalisation is fitted on."""
+        known = known_before_open(self.experiment.universe, self.facts, self.experiment.protocol.lookback)
+        return np.asarray(known[self.bar_rows])
+
+    @cached_property
+    def bar_rows(self) -> Array:
+        number = self.quotes.axes.day_number
+        return np.array([number[day] for day in self.store.bar_days])
+
+    def targets(self, label: Label, horizon: int) -> Array:
+        """Targets float32 [days with bars, symbols]."""
+        return np.asarray(label.targets(self.quotes, self.members, horizon)[self.bar_rows], dtype=np.float32)
+
+    @property
+    def session(self) -> Session:
+        return Session(segments=self.store.facts.segments)

@@ -1,0 +1,98 @@
+"""The training stage: one task per network, granularity set, label, fold and seed, over the run's process pool."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from polygrain.compute import Pool
+from polygrain.errors import ConfigError
+from polygrain.features.granularity import Granularity
+from polygrain.market.session import DAYS_A_WEEK
+from polygrain.pipeline.market import Market
+from polygrain.progress import Progress
+from polygrain.samples.windows import PanelFile
+from polygrain.store.commit import commit
+from polygrain.store.panel import Array
+from polygrain.training.folds import Fold, walk_forward
+from polygrain.training.walk_forward import TaskResult, TrainTask, train
+
+
+def coarse_to_fine(market: Market) -> list[Granularity]:
+    """The run's granularities, the longest bars first."""
+    session = market.session
+
+    def minutes(g: Granularity) -> int:
+        return session.minutes * DAYS_A_WEEK if g.bar == "week" else session.minutes_of(g.bar)
+
+    return sorted(market.experiment.granularity, key=minutes, reverse=True)
+
+
+def panel_file(granularity: Granularity, market: Market, path: Path) -> PanelFile:
+    """How the samples read a granularity's panel: a week is a row a day of which every fifth is taken."""
+    if granularity.bar == "week":
+        return PanelFile(name=granularity.name, path=str(path), bars=1, step=DAYS_A_WEEK)
+    return PanelFile(name=granularity.name, path=str(path), bars=granularity.bars_a_day(market.session))
+
+
+def folds(market: Market, horizon: int) -> list[Fold]:
+    """The folds of a label; all labels of a run share their test dates, which the longest one decides."""
+    experiment = market.experiment
+    protocol, label = experiment.protocol, experiment.label
+    days = range(protocol.lookback - 1, len(market.store.bar_days))
+    spans = {"train": protocol.train, "train_min": protocol.train_min, "valid": protocol.valid, "refit": protocol.refit}
+    longest = walk_forward(days, **spans, purge=label.purge(max(label.days)))
+    return walk_forward(days, **spans, purge=label.purge(horizon), first_test=longest[0].test[0])
+
+
+def tasks(market: Market, panels: Mapping[str, Path], folder: Path) -> list[TrainTask]:
+    """Every fit of the run; writes the targets and members that they share under RUN/samples."""
+    experiment = market.experiment
+    members = _save(folder / "samples" / "members.npy", market.members[market.bar_rows])
+    files = {g.name: panel_file(g, market, panels[g.name]) for g in coarse_to_fine(market)}
+    found = []
+    for horizon in experiment.label.days:
+        targets = _save(folder / "samples" / f"targets-{horizon}d.npy", market.targets(experiment.label, horizon))
+        for network in experiment.network.values():
+            for model, names in network.models(list(files)).items():
+                found += [
+                    TrainTask(
+                        model=model,
+                        label_days=horizon,
+                        fold=fold,
+                        seed=seed,
+                        network=network.model_dump_json(),
+                        panels=tuple(files[name] for name in names),
+                        targets=str(targets),
+                        members=str(members),
+                        lookback=experiment.protocol.lookback,
+                        options=experiment.protocol.options,
+                        out=str(folder),
+                    )
+                    for fold in folds(market, horizon)
+                    for seed in experiment.protocol.seeds
+                ]
+    if len({task.name for task in found}) != len(found):
+        raise ConfigError("network", "two networks give models of the same name; give them different suffixes")
+    return found
+
+
+def train_all(found: list[TrainTask], pool: Pool, progress: Progress) -> list[TaskResult]:
+    """Fit every task, the longest first; what an earlier call finished is kept."""
+    with progress.step(f"train {len(found)} models", sum(task.cost for task in found)) as step:
+
+        def done(task: TrainTask, result: TaskResult) -> None:
+            step.advance(task.cost)
+
+        return pool.map(train, found, cost=lambda task: task.cost, done=done)
+
+
+def _save(path: Path, values: Array) -> Path:
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.save(file, np.ascontiguousarray(values), allow_pickle=False)
+
+    commit(path, write)
+    return path

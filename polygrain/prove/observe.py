@@ -1,0 +1,192 @@
+"""What the real stages make of a source, each value with the moment from which it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from polygrain.compute import Pool
+from polygrain.config import Experiment
+from polygrain.evaluation.naive import naive_composite
+from polygrain.evaluation.rank_ic import rank_ic
+from polygrain.evaluation.tracks import SELECTIONS, tracks
+from polygrain.execution.fills import FILLS
+from polygrain.features.build import build
+from polygrain.features.granularity import Granularity
+from polygrain.pipeline.market import Market
+from polygrain.pipeline.training import coarse_to_fine, panel_file
+from polygrain.prove.perturb import Cutoff
+from polygrain.samples.labels import tradable
+from polygrain.samples.windows import PanelFile, Samples
+from polygrain.sources.ingest import ingest
+from polygrain.sources.source import Source
+from polygrain.store.panel import Array, Panel
+from polygrain.training.fit import fit
+from polygrain.training.folds import Fold
+from polygrain.training.walk_forward import predict
+from polygrain.universe import evaluate
+
+# Moments are whole numbers: day number × DAY + base bars that have closed; the close comes after all of them.
+DAY = 10_000
+CLOSE = DAY - 1
+REBALANCE = 5
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Values [rows, symbols(, features)] and, per row, the moment from which they are known."""
+
+    values: Array
+    known: Array
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Everything a run derives from a source up to its scores, by name."""
+
+    symbols: tuple[str, ...]
+    observed: dict[str, Observed]
+
+
+Models = dict[tuple[str, int], tuple[tuple[str, ...], nn.Module]]
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The real stages up to the samples, run on one source in one folder."""
+
+    market: Market
+    samples: dict[tuple[str, ...], dict[int, Samples]]
+    panels: dict[str, PanelFile]
+
+    @property
+    def days(self) -> int:
+        return len(self.market.store.bar_days)
+
+
+def run_stages(experiment: Experiment, source: Source, folder: Path, pool: Pool) -> Stages:
+    """Ingest, universe, features, labels and samples of the experiment on `source`."""
+    store = ingest(source, folder)
+    market = Market(experiment, store)
+    paths = build(store, experiment.granularity, market.before_open, folder / "features", pool)
+    panels = {g.name: panel_file(g, market, paths[g.name]) for g in coarse_to_fine(market)}
+    members = market.members[market.bar_rows]
+    samples: dict[tuple[str, ...], dict[int, Samples]] = {}
+    targets = {h: market.targets(experiment.label, h) for h in experiment.label.days}
+    for network in experiment.network.values():
+        for names in network.models(list(panels)).values():
+            files = [panels[name] for name in names]
+            samples[names] = {h: Samples(files, targets[h], members, experiment.protocol.lookback) for h in targets}
+    return Stages(market, samples, panels)
+
+
+def train_before(stages: Stages, last: int) -> Models:
+    """One model per network, granularity set and label, fitted on dates whose labels end by day number `last`."""
+    experiment = stages.market.experiment
+    options = experiment.protocol.options.model_copy(update={"max_epochs": 1, "every": 1})
+    models: Models = {}
+    for network in experiment.network.values():
+        for model, names in network.models(list(stages.panels)).items():
+            for horizon, samples in stages.samples[names].items():
+                days = tuple(range(experiment.protocol.lookback - 1, last + 1 - experiment.label.purge(horizon)))
+                fold = Fold(number=0, train=days[:-1], valid=days[-1:], test=())
+                models[model, horizon] = (names, fit(network, samples, fold, options, seed=1).module)
+    return models
+
+
+def observe(stages: Stages, models: Models, scored: Sequence[int]) -> Observation:
+    """All values the stages give, with the moments from which they are known; scores on the day numbers `scored`."""
+    market = stages.market
+    experiment, quotes = market.experiment, market.quotes
+    day = np.arange(len(quotes.axes.days))
+    label = experiment.label
+    seen: dict[str, Observed] = {}
+
+    def closes(values: Array, after: int = 0) -> Observed:
+        return Observed(values, (day + after) * DAY + CLOSE)
+
+    for field in ("open", "high", "low", "close", "vwap", "amount", "factor", "traded", "up_limit", "down_limit"):
+        seen[f"quotes.{field}"] = closes(getattr(quotes, field))
+    seen["quotes.valuation"] = closes(quotes.valuation)
+    seen["U"] = closes(market.members)
+    lag = FILLS[label.fill].lag
+    seen["M"] = closes(tradable(market.members, quotes, label.fill), lag)
+    for name, expression in experiment.evaluation.universes.items():
+        seen[f"universe.{name}"] = closes(market.members & evaluate(expression, market.facts))
+    naive = naive_composite(quotes, market.members).values
+    seen["naive"] = closes(naive)
+    for horizon in label.days:
+        returns = label.returns(quotes, horizon)
+        seen[f"label.{horizon}d"] = closes(label.targets(quotes, market.members, horizon), lag + horizon)
+        ics = rank_ic(naive, returns, tradable(market.members, quotes, label.fill) & np.isfinite(returns))
+        seen[f"rank_ic.{horizon}d"] = closes(ics[:, None], lag + horizon)
+    seen |= _features(stages)
+    seen |= _scores(stages, models, scored)
+    seen["nav"] = closes(_nav(market, naive))
+    return Observation(quotes.axes.symbols, seen)
+
+
+def _features(stages: Stages) -> dict[str, Observed]:
+    """Every panel, raw rows as the windows read them."""
+    market = stages.market
+    found = {}
+    for granularity in coarse_to_fine(market):
+        values = np.load(stages.panels[granularity.name].path, mmap_mode="r")
+        found[f"features.{granularity.name}"] = Observed(np.asarray(values), _row_moments(market, granularity))
+    return found
+
+
+def _row_moments(market: Market, granularity: Granularity) -> Array:
+    """When each row of a panel is known: at its last base bar's end, the day's last at the close."""
+    days = market.bar_rows
+    if granularity.bar in ("day", "week"):
+        return np.asarray(days * DAY + CLOSE)
+    bars = granularity.bars_a_day(market.session)
+    ends = (np.arange(bars) + 1) * granularity.base_bars(market.session, market.store.facts.base_bar)
+    ends[-1] = CLOSE
+    return np.asarray((days[:, None] * DAY + ends).reshape(-1))
+
+
+def _scores(stages: Stages, models: Models, scored: Sequence[int]) -> dict[str, Observed]:
+    """Windows and scores, predicted anew, on a few days; the panels' other days count as unknown."""
+    found = {}
+    days = [day for day in scored if day < stages.days]
+    rows = stages.market.bar_rows
+    known = rows[days] * DAY + CLOSE
+    for (model, horizon), (names, module) in models.items():
+        samples = stages.samples[names][horizon]
+        found[f"scores.{model}.{horizon}d"] = Observed(predict(module, samples, days, 512), known)
+    every = torch.arange(len(stages.market.store.symbols))
+    for names, by_horizon in stages.samples.items():
+        samples = next(iter(by_horizon.values()))
+        for name in names:
+            x = [samples.x(day, every)[name].numpy().swapaxes(0, 1).copy() for day in days]
+            shape = (len(days), len(every), -1)
+            found[f"windows.{name}"] = Observed(np.stack(x).reshape(shape), known)
+    return found
+
+
+def _nav(market: Market, scores: Array) -> Array:
+    """Gross NAV [days, tracks + symbols padding] of the naive composite's top portfolio."""
+    days = np.flatnonzero(np.isfinite(scores).any(axis=1))
+    result = tracks(
+        Panel(market.quotes.axes, scores),
+        market.members,
+        market.quotes,
+        SELECTIONS[0],
+        rebalance=REBALANCE,
+        fill=market.experiment.label.fill,
+        cost=market.experiment.evaluation.cost,
+        days=[int(d) for d in days],
+    )
+    return np.concatenate([result.net, result.benchmark]).T
+
+
+def moment(cutoff: Cutoff, days: Sequence[object]) -> int:
+    """The cutoff as a moment over the quotes' days."""
+    return list(days).index(cutoff.day) * DAY + (CLOSE if cutoff.bars is None else cutoff.bars)

@@ -1,0 +1,144 @@
+"""The first screen: is it good, and against what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import NormalDist
+
+from polygrain.report.facts import ReportFacts
+from polygrain.report.results import Case, Evaluation
+from polygrain.report.tables import Comparison, Row, against_naive, factor_row
+from polygrain.report.views import number
+
+LEVEL = 0.05
+# Public replications on real A-shares reach .05-.07 and the broker's report .12: more than this is first a leak.
+SUSPICIOUS_RANK_IC = 0.15
+FEW_PERIODS = 24
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One figure of the first screen with the line beneath it."""
+
+    title: str
+    title_zh: str
+    value: str
+    error: str
+    line: str
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The verdict on the headline model and the figures it rests on; `tone` is good, bad or open."""
+
+    tone: str
+    verdict: str
+    verdict_zh: str
+    reason: str
+    tiles: tuple[Tile, ...]
+    warnings: tuple[str, ...]
+
+
+def threshold(configurations: int) -> float:
+    """How many standard errors a difference must have: two-sided 5%, Bonferroni over the configurations tried."""
+    return NormalDist().inv_cdf(1 - LEVEL / 2 / max(configurations, 1))
+
+
+def _figure(row: Row, key: str) -> float | None:
+    value = row.get(key)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _excess(row: Row, leg: str) -> float | None:
+    """The top 10%'s excess: annualised, or of the whole span where that is too short."""
+    annual = _figure(row, f"top10pct_{leg}")
+    return _figure(row, f"top10pct_{leg}_period") if annual is None else annual
+
+
+def _verdict(comparison: Comparison | None, needed: float) -> tuple[str, str, str]:
+    if comparison is None:
+        return "open", "There is no naive composite to compare with", "没有可比的朴素合成因子"
+    if comparison.difference > needed * comparison.error:
+        return "good", "Better than the naive composite", "优于朴素合成因子"
+    if comparison.difference < -needed * comparison.error:
+        return "bad", "Worse than the naive composite", "劣于朴素合成因子"
+    return "open", "Not distinguishable from the naive composite", "与朴素合成因子无显著差别"
+
+
+def _reason(facts: ReportFacts, case: Case, comparison: Comparison | None, needed: float) -> str:
+    subject = f"{facts.headline}, {case.label_days}-day label, named before the results were known"
+    if comparison is None:
+        return f"{subject}."
+    tried = max(len(facts.configurations), 1)
+    errors = abs(comparison.difference) / comparison.error if comparison.error > 0 else float("inf")
+    return (
+        f"{subject}: the daily Rank IC differs by {number(comparison.difference, 'difference')} on the same dates, "
+        f"{errors:.1f} standard errors. Two-sided 5% needs {needed:.2f} with "
+        f"{tried} configuration{'s' if tried > 1 else ''} tried on these dates."
+    )
+
+
+def _rank_ic_tile(title: str, title_zh: str, row: Row) -> Tile:
+    icir, win_rate = number(_figure(row, "icir"), "ratio"), number(_figure(row, "win_rate"), "share")
+    error = number(_figure(row, "rank_ic_se"), "ic")
+    return Tile(
+        title,
+        title_zh,
+        number(_figure(row, "rank_ic"), "ic"),
+        f"± {error}",
+        f"ICIR {icir} · positive on {win_rate} of dates",
+    )
+
+
+def _excess_tile(row: Row, naive: Row | None, days: int) -> Tile:
+    annual = _figure(row, "top10pct_net") is not None
+    line = f"{number(_excess(row, 'gross'), 'signed_percent')} before costs"
+    if naive is not None:
+        line += f" · naive {number(_excess(naive, 'net'), 'signed_percent')} after"
+    title = "Top 10% excess a year, after costs" if annual else f"Top 10% excess in {days} days, after costs"
+    return Tile(
+        title,
+        "前 10% 年化超额(费后)" if annual else "前 10% 区间超额(费后,未年化)",
+        number(_excess(row, "net"), "signed_percent"),
+        "",
+        line,
+    )
+
+
+def _warnings(facts: ReportFacts, row: Row) -> tuple[str, ...]:
+    said = []
+    rank_ic, periods = _figure(row, "rank_ic"), _figure(row, "periods")
+    if not facts.simulated and rank_ic is not None and rank_ic > SUSPICIOUS_RANK_IC:
+        said.append(
+            f"A Rank IC above {SUSPICIOUS_RANK_IC} on a real market is first suspected of a leak: run polygrain prove."
+        )
+    net = _excess(row, "net")
+    if net is not None and net <= 0:
+        said.append("After costs its top 10% does not beat the equal-weighted universe.")
+    if periods is not None and periods < FEW_PERIODS:
+        said.append(f"Only {periods:.0f} non-overlapping periods: the errors themselves are uncertain.")
+    return tuple(said)
+
+
+def overview(evaluation: Evaluation) -> Overview | None:
+    """The verdict for the headline model at the first label; None where it was not evaluated."""
+    facts = evaluation.facts
+    case = evaluation.case(facts.headline, facts.label_days[0])
+    if evaluation.series(case) is None:
+        return None
+    row, naive_case = factor_row(evaluation, case), evaluation.naive_case()
+    naive = factor_row(evaluation, naive_case) if naive_case and evaluation.series(naive_case) else None
+    comparison = against_naive(evaluation, case)
+    needed = threshold(len(facts.configurations))
+    tiles = [_rank_ic_tile("Rank IC of the model", "模型 Rank IC", row)]
+    if naive is not None and comparison is not None:
+        tiles.append(_rank_ic_tile("Rank IC of the naive composite", "朴素合成 Rank IC", naive))
+        error = f"± {number(comparison.error, 'ic')}"
+        line = "paired by date; ± is one standard error"
+        tiles.append(Tile("Difference", "之差", number(comparison.difference, "difference"), error, line))
+    navs = evaluation.navs(case, "top10pct")
+    if navs is not None:
+        tiles.append(_excess_tile(row, naive, len(navs.days) - 1))
+    tone, verdict, verdict_zh = _verdict(comparison, needed)
+    reason = _reason(facts, case, comparison, needed)
+    return Overview(tone, verdict, verdict_zh, reason, tuple(tiles), _warnings(facts, row))

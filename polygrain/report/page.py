@@ -1,0 +1,178 @@
+"""One self-contained report.html with its tables and figures, from a run folder alone."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import plotly.offline
+import polars as pl
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from polygrain import __version__
+from polygrain.errors import DataError
+from polygrain.report.figures import PALETTE, Figure, figures
+from polygrain.report.overview import overview
+from polygrain.report.results import Evaluation, read_evaluation
+from polygrain.report.tables import Table, tables
+from polygrain.report.views import conventions_line, view
+from polygrain.store.commit import commit_bytes
+
+# Table 2 is the single-granularity part of table 4: it is written as a file and not printed twice.
+NOT_PRINTED = ("table2_single_top10pct_by_year_gross",)
+FIGURE_TITLES = {
+    "rank_ic_by_model": ("Rank IC by model", "各模型 Rank IC"),
+    "cumulative_rank_ic": ("Cumulative Rank IC", "累计 Rank IC"),
+    "cumulative_excess": ("Cumulative excess: portfolio NAV over benchmark NAV", "累计超额(组合净值 / 基准净值)"),
+}
+_DARK = ("#9a9a9a", "#56b4e9", "#f0884a", "#2fc79b", "#e08cc0", "#e0b84a", "#8fd0f5", "#a5a8f0")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where the figures of one group stand; `switches` are the choices, one row of buttons each."""
+
+    group: str
+    title: str
+    title_zh: str
+    switches: tuple[tuple[str, ...], ...]
+
+
+def _slots(made: list[Figure]) -> dict[str, Slot]:
+    slots = {}
+    for group in dict.fromkeys(figure.group for figure in made):
+        choices = [figure.choice for figure in made if figure.group == group]
+        switches = tuple(tuple(dict.fromkeys(options)) for options in zip(*choices))
+        slots[group] = Slot(group, *FIGURE_TITLES[group], switches)
+    return slots
+
+
+def _payload(made: list[Figure]) -> Markup:
+    """The figures as one JSON text; equal date axes are kept once, and nothing in it can end the script element."""
+    axes: list[str] = []
+    listed = []
+    for figure in made:
+        content = json.loads(figure.json())
+        for trace in content["data"]:
+            axis = json.dumps(trace["x"])
+            if axis not in axes:
+                axes.append(axis)
+            trace["x"] = axes.index(axis)
+        listed.append({"group": figure.group, "choice": list(figure.choice), **content})
+    text = json.dumps(
+        {"axes": [json.loads(axis) for axis in axes], "figures": listed}, sort_keys=True, separators=(",", ":")
+    )
+    # Safe inside a script element: every character that could open a tag is written as a JSON escape.
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+
+
+@cache
+def _plotly() -> tuple[str, str]:
+    """plotly's script, compressed for the page (a third of its size), and the hash by which the policy admits it."""
+    script = plotly.offline.get_plotlyjs().encode()
+    packed = gzip.compress(script, compresslevel=9, mtime=0)
+    return base64.b64encode(packed).decode(), _source_hash(script)
+
+
+def _source_hash(script: bytes) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'"
+
+
+def _template(name: str) -> str:
+    return files("polygrain.report").joinpath("templates", name).read_text("utf-8")
+
+
+def _manifest(run: Path) -> str:
+    path = run / "manifest.json"
+    if not path.is_file():
+        raise DataError(str(path), "the file is missing, and no figure is printed without it; rerun the run")
+    try:
+        return json.dumps(json.loads(path.read_bytes()), indent=2, sort_keys=True, ensure_ascii=False)
+    except ValueError as error:
+        raise DataError(str(path), f"is not JSON ({error}); rerun the run") from error
+
+
+def _span(evaluation: Evaluation) -> tuple[str, str, int]:
+    days = {day for series in evaluation.rank_ic.values() for day in series.days}
+    if not days:
+        raise DataError("rank_ic.parquet", "it holds no date; nothing was evaluated")
+    return min(days).isoformat(), max(days).isoformat(), len(days)
+
+
+def page(evaluation: Evaluation, made: list[Table], drawn: list[Figure], manifest: str) -> str:
+    """The whole page as HTML; every text from the run is escaped, every script is admitted by its hash."""
+    environment = Environment(
+        loader=PackageLoader("polygrain.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    packed, plotly_hash = _plotly()
+    script = _template("report.js")
+    first, last, dates = _span(evaluation)
+    return environment.get_template("report.html").render(
+        facts=evaluation.facts,
+        version=__version__,
+        overview=overview(evaluation),
+        first=first,
+        last=last,
+        tables=[view(table, evaluation.facts) for table in made if table.name not in NOT_PRINTED],
+        conventions=conventions_line(evaluation.facts, first, last, dates),
+        slots=_slots(drawn),
+        payload=_payload(drawn),
+        plotly=packed,
+        style=Markup(_template("report.css")),
+        script=Markup(script),
+        policy=f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {plotly_hash} "
+        f"{_source_hash(script.encode())}; base-uri 'none'; form-action 'none'",
+        light=PALETTE,
+        dark=_DARK,
+        manifest=manifest,
+    )
+
+
+def _csv(table: Table) -> bytes:
+    """The table as CSV; a text that a spreadsheet would run as a formula is quoted with '."""
+    risky = pl.col("model").str.contains(r"^[=+\-@\t\r]")
+    safe = table.frame.with_columns(
+        pl.when(risky).then(pl.lit("'") + pl.col("model")).otherwise("model").alias("model")
+    )
+    buffer = io.BytesIO()
+    safe.write_csv(buffer)
+    return buffer.getvalue()
+
+
+def _write_all(folder: Path, contents: dict[str, bytes], suffix: str) -> None:
+    """Commit these files, then drop those of an earlier report that are no longer made."""
+    for name, content in contents.items():
+        commit_bytes(folder / name, content)
+    for stale in sorted(folder.glob(f"*{suffix}")):
+        if stale.name not in contents:
+            stale.unlink()
+
+
+def write_report(run: Path) -> Path:
+    """Write RUN/tables/*.csv, RUN/figures/*.json and RUN/report.html, and return the last.
+
+    Equal inputs give equal bytes. Reads manifest.json, report_facts.json, rank_ic.parquet and nav.parquet of the run
+    folder, nothing else.
+    Errors: DataError names the file that is missing, incomplete or damaged.
+    """
+    evaluation = read_evaluation(run)
+    manifest = _manifest(run)
+    made, drawn = tables(evaluation), figures(evaluation)
+    html = page(evaluation, made, drawn, manifest)
+    _write_all(run / "tables", {f"{table.name}.csv": _csv(table) for table in made}, ".csv")
+    _write_all(run / "figures", {f"{figure.name}.json": figure.json().encode() for figure in drawn}, ".json")
+    path = run / "report.html"
+    commit_bytes(path, html.encode())
+    return path

@@ -1,0 +1,125 @@
+"""The evaluated series of a run folder, looked up by what was evaluated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from polygrain.errors import DataError
+from polygrain.report.facts import ReportFacts, read_facts
+from polygrain.store.panel import Array
+
+RANK_IC_KEY = ("model", "label_days", "rebalance", "fill", "universe")
+NAV_KEY = (*RANK_IC_KEY, "selection")
+SELECTIONS = ("top10pct", "top100")
+
+
+@dataclass(frozen=True)
+class Case:
+    """What was evaluated: a model's scores for a label, at a rebalance period, a fill and in a universe."""
+
+    model: str
+    label_days: int
+    rebalance: int
+    fill: str
+    universe: str
+
+    @property
+    def key(self) -> tuple[str, int, int, str, str]:
+        return (self.model, self.label_days, self.rebalance, self.fill, self.universe)
+
+
+@dataclass(frozen=True)
+class Series:
+    """Rank IC by score date; NaN where a date has none."""
+
+    days: tuple[date, ...]
+    rank_ic: Array
+    rank_ic_all: Array
+
+
+@dataclass(frozen=True)
+class Navs:
+    """Net asset values [tracks, days] at closes on the tracks' common span, whose first day is the base."""
+
+    days: tuple[date, ...]
+    gross: Array
+    net: Array
+    benchmark: Array
+
+    def leg(self, name: str) -> Array:
+        """The portfolio before ("gross") or after ("net") costs."""
+        return {"gross": self.gross, "net": self.net}[name]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A run's Rank ICs and NAVs with the facts beside them."""
+
+    facts: ReportFacts
+    rank_ic: dict[tuple[object, ...], Series]
+    nav: dict[tuple[object, ...], Navs]
+
+    def case(self, model: str, label_days: int) -> Case:
+        """The evaluation that the tables show, of one model."""
+        return Case(model, label_days, self.facts.rebalance, self.facts.fill, self.facts.universe)
+
+    def series(self, case: Case) -> Series | None:
+        return self.rank_ic.get(case.key)
+
+    def navs(self, case: Case, selection: str) -> Navs | None:
+        return self.nav.get((*case.key, selection))
+
+    def naive_case(self) -> Case | None:
+        """The naive composite, evaluated as the tables show it."""
+        name = self.facts.naive
+        return None if name is None else self.case(name, 0)
+
+
+def _series(frame: pl.DataFrame) -> Series:
+    def column(name: str) -> Array:
+        return frame[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+
+    return Series(tuple(frame["date"]), column("rank_ic"), column("rank_ic_all"))
+
+
+def _navs(frame: pl.DataFrame) -> Navs:
+    tracks = frame["track"].n_unique()
+    counts = frame.group_by("date", maintain_order=True).len()
+    days = counts.filter(pl.col("len") == tracks)["date"].sort()
+    common = frame.filter(pl.col("date").is_in(days.implode())).sort("track", "date")
+
+    def panel(name: str) -> Array:
+        return common[name].to_numpy().reshape(tracks, len(days))
+
+    return Navs(tuple(days), panel("gross"), panel("net"), panel("benchmark"))
+
+
+def _read(run: Path, name: str, columns: tuple[str, ...]) -> pl.DataFrame:
+    path = run / name
+    if not path.is_file():
+        raise DataError(str(path), "the file is missing; run the evaluate stage first")
+    frame = pl.read_parquet(path)
+    lacking = [column for column in columns if column not in frame.columns]
+    if lacking:
+        raise DataError(f"{path}:{lacking[0]}", "the column is missing; rerun the evaluate stage")
+    return frame
+
+
+def read_evaluation(run: Path) -> Evaluation:
+    """A run folder's evaluation; DataError names the file that is missing or incomplete."""
+    facts = read_facts(run)
+    rank_ic = _read(run, "rank_ic.parquet", (*RANK_IC_KEY, "date", "rank_ic", "rank_ic_all")).sort(*RANK_IC_KEY, "date")
+    nav = _read(run, "nav.parquet", (*NAV_KEY, "track", "date", "gross", "net", "benchmark"))
+    return Evaluation(
+        facts,
+        {key: _series(part) for key, part in rank_ic.partition_by(RANK_IC_KEY, as_dict=True).items()},
+        {
+            key: _navs(part)
+            for key, part in nav.sort(*NAV_KEY, "track", "date").partition_by(NAV_KEY, as_dict=True).items()
+        },
+    )

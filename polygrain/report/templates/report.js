@@ -1,0 +1,62 @@
+"use strict";
+(async () => {
+  const { axes, figures } = JSON.parse(document.getElementById("figures-data").textContent);
+  for (const figure of figures) for (const trace of figure.data) trace.x = axes[trace.x];
+
+  // plotly is kept compressed in the page; as an element with its text it is admitted by the hash in the policy.
+  const packed = Uint8Array.from(atob(document.getElementById("plotly-packed").textContent), c => c.charCodeAt(0));
+  const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const plotly = document.createElement("script");
+  plotly.textContent = await new Response(unpacked).text();
+  document.head.append(plotly);
+
+  const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  function restyle(figure, width) {
+    const ink = css("--ink"), muted = css("--muted"), rule = css("--rule"), paper = css("--paper");
+    const color = hue => css(`--hue-${hue}`);
+    const data = figure.data.map(trace => {
+      const hue = color(trace.meta.hue), copy = { ...trace };
+      if (trace.line) copy.line = { ...trace.line, color: hue };
+      if (trace.marker) copy.marker = { ...trace.marker, color: hue };
+      if (trace.error_x) copy.error_x = { ...trace.error_x, color: hue };
+      return copy;
+    });
+    const axis = given => ({ ...given, gridcolor: rule, linecolor: rule, zerolinecolor: muted, zerolinewidth: 1, automargin: true });
+    const legend = figure.layout.showlegend === false ? 0 : Math.ceil(data.length / Math.max(1, Math.floor(width / 165)));
+    const margin = { ...figure.layout.margin, b: figure.layout.margin.b + 24 * legend };
+    const layout = {
+      ...figure.layout,
+      height: figure.layout.height + 24 * legend,
+      margin,
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      font: { family: css("--sans"), size: 13, color: ink },
+      hoverlabel: { bgcolor: paper, bordercolor: rule, font: { color: ink, size: 12 } },
+      legend: { ...figure.layout.legend, font: { size: 12, color: ink } },
+      xaxis: axis(figure.layout.xaxis),
+      yaxis: axis(figure.layout.yaxis),
+      shapes: (figure.layout.shapes || []).map(shape => ({ ...shape, line: { ...shape.line, color: color(0) } })),
+    };
+    return [data, layout];
+  }
+
+  const slots = [...document.querySelectorAll(".slot")];
+  function draw(slot) {
+    const chosen = [...slot.querySelectorAll("button[aria-pressed=true]")].map(button => button.dataset.option);
+    const matches = figures.filter(f => f.group === slot.dataset.group && chosen.every(option => f.choice.includes(option)));
+    const place = slot.querySelector(".plot");
+    if (place.querySelector(".waiting")) place.replaceChildren();
+    const [data, layout] = restyle(matches[0], place.clientWidth);
+    Plotly.react(place, data, layout, { displayModeBar: false, responsive: true, scrollZoom: false });
+  }
+  for (const slot of slots) {
+    slot.addEventListener("click", event => {
+      if (!event.target.matches(".switch button")) return;
+      for (const button of event.target.parentElement.children) button.ariaPressed = String(button === event.target);
+      draw(slot);
+    });
+    draw(slot);
+  }
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => slots.forEach(draw));
+})();

@@ -1,0 +1,221 @@
+"""Tables as the page prints them: headings, formatted cells, the rows to compare with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from itertools import groupby
+
+import polars as pl
+
+from polygrain.report.facts import ReportFacts
+from polygrain.report.tables import Table
+
+TWO_SIDED = 1.96
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A printed column: its data column, the heading it stands under in both languages, and how numbers are written.
+
+    `error` names the column of its standard error, printed behind ±.
+    """
+
+    column: str
+    label: str
+    label_zh: str
+    form: str
+    group: str = ""
+    group_zh: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A formatted figure; `error` is its standard error; `strong` marks a difference of more than 1.96 errors."""
+
+    text: str
+    error: str = ""
+    strong: bool = False
+    negative: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """A printed row of one model."""
+
+    model: str
+    role: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Block:
+    """The rows of one label."""
+
+    title: str
+    title_zh: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class View:
+    """A table ready for the template; `groups` are (title, title_zh, columns spanned)."""
+
+    name: str
+    title: str
+    title_zh: str
+    headings: tuple[Heading, ...]
+    groups: tuple[tuple[str, str, int], ...]
+    blocks: tuple[Block, ...]
+    published: View | None = None
+
+
+def _portfolio(selection: str, title: str, title_zh: str, suffix: str, span: str, span_zh: str) -> list[Heading]:
+    group, group_zh = f"{title} excess, {span}", f"{title_zh}{span_zh}"
+    return [
+        Heading(f"{selection}_gross{suffix}", "gross", "费前", "percent", group, group_zh),
+        Heading(f"{selection}_net{suffix}", "net", "费后", "percent", group, group_zh),
+    ]
+
+
+FACTOR_HEADINGS = (
+    Heading("rank_ic", "Rank IC", "均值 ± 标准误", "ic", error="rank_ic_se"),
+    Heading("icir", "ICIR", "年化", "ratio"),
+    Heading("win_rate", "Win rate", "胜率", "share"),
+    *_portfolio("top10pct", "Top 10%", "前 10% ", "", "a year", "年化超额"),
+    *_portfolio("top100", "Top 100", "前 100 只", "", "a year", "年化超额"),
+    *_portfolio("top10pct", "Top 10%", "前 10% ", "_period", "not annualised", "区间超额,未年化"),
+    *_portfolio("top100", "Top 100", "前 100 只", "_period", "not annualised", "区间超额,未年化"),
+    Heading("vs_naive", "against naive", "与朴素合成之差", "difference", "Rank IC", "秩相关", error="vs_naive_se"),
+    Heading("rank_ic_all", "all of U", "含买不进的", "ic", "Rank IC", "秩相关"),
+    Heading("periods", "Periods", "独立期数", "count"),
+)
+FILL_TITLES = {"t0_close": ("T+0 close", "当日收盘"), "t1_vwap": ("T+1 VWAP", "次日均价")}
+FILL_TITLES |= {"t1_open": ("T+1 open", "次日开盘"), "t1_close": ("T+1 close", "次日收盘")}
+PERIOD_TITLES = {"weekly": ("Weekly", "周度调仓"), "biweekly": ("Every two weeks", "双周调仓")}
+
+
+def _rebalance_heading(column: str) -> Heading:
+    period, fill = column.split("_", 1)
+    title, title_zh = PERIOD_TITLES.get(period, (f"Every {period.removesuffix('d')} days", f"每 {period[:-1]} 日调仓"))
+    label, label_zh = FILL_TITLES.get(fill, (fill, ""))
+    return Heading(column, label, label_zh, "ic", title, title_zh)
+
+
+def headings(name: str, columns: Sequence[str]) -> list[Heading]:
+    """The headings of a table's columns."""
+    if name.startswith("table3"):
+        return [_rebalance_heading(column) for column in columns]
+    if "_by_year" in name:
+        return [
+            Heading(c, "A year", "年化", "percent")
+            if c == "annualised"
+            else Heading(c, c.replace("ytd", " part"), "非整年" if c.endswith("ytd") else "", "percent")
+            for c in columns
+        ]
+    if "_by_universe" in name:
+        form = "ic" if "rank_ic" in name else "percent"
+        return [Heading(column, column, "", form) for column in columns]
+    return [heading for heading in FACTOR_HEADINGS if heading.column in columns]
+
+
+def number(value: float | None, form: str) -> str:
+    """A figure as it is printed: a real minus sign, and – where there is none."""
+    if value is None:
+        return "–"
+    text = {
+        "ic": f"{value:.3f}",
+        "difference": f"{value:+.3f}",
+        "ratio": f"{value:.2f}",
+        "share": f"{value:.0%}",
+        "percent": f"{value:.1%}",
+        "signed_percent": f"{value:+.1%}",
+        "count": f"{value:.0f}",
+    }[form]
+    return text.replace("-", "−")
+
+
+def _cell(row: dict[str, float | None], heading: Heading) -> Cell:
+    value, error = row.get(heading.column), row.get(heading.error) if heading.error else None
+    strong = heading.form == "difference" and value is not None and error is not None and abs(value) > TWO_SIDED * error
+    return Cell(
+        number(value, heading.form),
+        "" if error is None else f"± {number(error, 'ic')}",
+        strong,
+        value is not None and value < 0,
+    )
+
+
+def _block(
+    label_days: int,
+    rows: Sequence[dict[str, float | None]],
+    models: Sequence[str],
+    facts: ReportFacts | None,
+    shown: Sequence[Heading],
+) -> Block:
+    roles = {} if facts is None else {facts.headline: "headline", facts.naive: "naive"}
+    lines = tuple(
+        Line(model, roles.get(model, ""), tuple(_cell(row, heading) for heading in shown))
+        for model, row in zip(models, rows)
+    )
+    if label_days == 0:
+        return Block("For comparison", "对照", lines)
+    return Block(f"{label_days}-day label", f"{label_days} 日标签", lines)
+
+
+def _blocks(frame: pl.DataFrame, facts: ReportFacts | None, shown: Sequence[Heading]) -> tuple[Block, ...]:
+    numbers = frame.select(pl.exclude("label_days", "model")).to_dicts()
+    rows = zip(frame["label_days"], frame["model"], numbers)
+    blocks = []
+    for label_days, part in groupby(rows, key=lambda row: int(row[0])):
+        lines = list(part)
+        blocks.append(_block(label_days, [line[2] for line in lines], [line[1] for line in lines], facts, shown))
+    return tuple(blocks)
+
+
+def _view(name: str, title: str, title_zh: str, frame: pl.DataFrame, facts: ReportFacts | None) -> View:
+    filled = [c for c in frame.columns if c not in {"label_days", "model"} and frame[c].null_count() < frame.height]
+    shown = headings(name, filled)
+    if any(heading.column == "top10pct_gross" for heading in shown):
+        shown = [heading for heading in shown if not heading.column.endswith("_period")]
+    groups = []
+    for (group, group_zh), part in groupby(shown, key=lambda heading: (heading.group, heading.group_zh)):
+        groups.append((group, group_zh, len(list(part))))
+    return View(name, title, title_zh, tuple(shown), tuple(groups), _blocks(frame, facts, shown))
+
+
+@cache
+def published() -> dict[str, list[dict[str, float | int | str]]]:
+    """The tables of R88 as published, by name."""
+    content: dict[str, list[dict[str, float | int | str]]] = json.loads(
+        files("polygrain.report").joinpath("published.json").read_text("utf-8")
+    )
+    return content
+
+
+def view(table: Table, facts: ReportFacts) -> View:
+    """A table as printed, R88's own figures folded behind it where the market is real and R88 has that table."""
+    made = _view(table.name, table.title, table.title_zh, table.frame, facts)
+    rows = published().get(table.name)
+    if rows is None or facts.simulated:
+        return made
+    theirs = _view(table.name, "R88, 2017-01-03 to 2023-07-31", "研报原值", pl.DataFrame(rows), None)
+    return View(made.name, made.title, made.title_zh, made.headings, made.groups, made.blocks, theirs)
+
+
+def conventions_line(facts: ReportFacts, first: str, last: str, dates: int) -> str:
+    """How the figures of a table were made, in one sentence per matter: printed under every table."""
+    fill = FILL_TITLES.get(facts.fill, (facts.fill, ""))[0]
+    seeds = len(facts.seeds)
+    return (
+        f"{first} to {last}, {dates} score dates. Universe {facts.universe}; rebalanced every {facts.rebalance} days "
+        f"at {fill}, mean of {facts.rebalance} tracks started one day apart, {seeds} seed{'s' if seeds != 1 else ''}. "
+        f"Rank IC over the stocks that can be bought at the fill; ± is one Newey-West standard error, "
+        f"lag {3 * facts.rebalance}; ICIR = mean / std × √(260/{facts.rebalance}). Excess over all of the universe at "
+        f"equal weights, same fills, without costs; net of {facts.cost:.2%} per round trip; a year has 242 days and "
+        f"nothing below 120 days is annualised."
+    )

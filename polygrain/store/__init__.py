@@ -1,0 +1,1 @@
+"""Tables and panels, on disk and in memory."""

@@ -1,0 +1,170 @@
+"""Store: the read side of one ingested source, a snapshot that one manifest switches as a whole."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Sequence
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+from pydantic import ValidationError
+
+from polygrain.errors import DataError
+from polygrain.spec import Spec
+from polygrain.store.commit import MANIFEST, commit_bytes, fingerprint
+
+STORE_VERSION = 1
+
+
+class Facts(Spec):
+    """What a report has to say about the data; counts are rows, days or stock-days as their names say."""
+
+    source: str
+    base_bar: str
+    segments: tuple[str, ...]
+    amount: str
+    notes: tuple[str, ...]
+    counts: dict[str, int]
+    point_in_time: dict[str, bool]
+
+
+class Shard(Spec):
+    """A file of the store: its name carries its content's hash, so a new content never overwrites an old one."""
+
+    file: str
+    sha256: str
+    size: int
+    rows: int
+
+
+class Manifest(Spec):
+    """The store's table of contents; the file is written last and names every other one."""
+
+    version: int
+    inputs: str
+    facts: Facts
+    days: tuple[str, ...]
+    bar_days: tuple[str, ...]
+    symbols: tuple[str, ...]
+    bars: dict[str, Shard]
+    daily: dict[str, Shard]
+    tables: dict[str, Shard]
+
+    def shards(self) -> list[Shard]:
+        """Every file of the store."""
+        return [*self.bars.values(), *self.daily.values(), *self.tables.values()]
+
+    def commit(self, folder: Path) -> None:
+        """Make this the store's state."""
+        commit_bytes(folder / MANIFEST, (self.model_dump_json(indent=1) + "\n").encode())
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The store's manifest, None where there is none; DataError where it is damaged or of another version."""
+    path = folder / MANIFEST
+    if not path.exists():
+        return None
+    mend = f"remove the folder {folder} and run `polygrain ingest` again"
+    try:
+        manifest = Manifest.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        raise DataError(str(path), f"is damaged or not a store's; {mend}") from None
+    if manifest.version != STORE_VERSION:
+        raise DataError(str(path), f"is of version {manifest.version}, this is {STORE_VERSION}; {mend}")
+    return manifest
+
+
+class Store:
+    """The tables of one ingested source. Every read hashes the file's bytes, so damage is an error, never a number."""
+
+    def __init__(self, folder: Path) -> None:
+        manifest = read_manifest(folder)
+        if manifest is None:
+            raise DataError(str(folder), "holds no store; run `polygrain ingest` first")
+        self.folder = folder
+        self._manifest = manifest
+
+    @property
+    def facts(self) -> Facts:
+        """What the report says about the data."""
+        return self._manifest.facts
+
+    @cached_property
+    def days(self) -> tuple[date, ...]:
+        """All trading days, in order."""
+        return tuple(date.fromisoformat(day) for day in self._manifest.days)
+
+    @cached_property
+    def bar_days(self) -> tuple[date, ...]:
+        """The days with bars, in order; all days where the base bar is the day."""
+        return tuple(date.fromisoformat(day) for day in self._manifest.bar_days)
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Every symbol of the daily table, sorted."""
+        return self._manifest.symbols
+
+    @property
+    def months(self) -> tuple[str, ...]:
+        """The months of the daily table, in order; the bars may cover fewer."""
+        return tuple(sorted(self._manifest.daily))
+
+    @property
+    def bar_months(self) -> tuple[str, ...]:
+        """The months with bars, in order; none where the base bar is the day."""
+        return tuple(sorted(self._manifest.bars))
+
+    def bars(self, months: Sequence[str]) -> pl.DataFrame:
+        """The bars of `months`, sorted by date, symbol, bar; months without bars add nothing.
+
+        Errors: DataError where the store has no bars at all in these months, or a file is damaged.
+        """
+        shards = [self._manifest.bars[month] for month in sorted(set(months)) if month in self._manifest.bars]
+        if not shards:
+            raise DataError(str(self.folder), f"has no bars in {', '.join(months) or 'no month'}")
+        return pl.concat([self._read(shard) for shard in shards])
+
+    def daily(self, months: Sequence[str] | None = None) -> pl.DataFrame:
+        """The daily table of `months` (all), sorted by date, symbol; `amount` and `vwap` are always columns."""
+        wanted = self.months if months is None else sorted(set(months))
+        shards = [self._manifest.daily[month] for month in wanted if month in self._manifest.daily]
+        if not shards:
+            raise DataError(str(self.folder), f"has no days in {', '.join(wanted) or 'no month'}")
+        return pl.concat([self._read(shard) for shard in shards])
+
+    def table(self, name: str) -> pl.DataFrame | None:
+        """A reference table (listings, index_members, index_weights, industries), None where the source has none."""
+        shard = self._manifest.tables.get(name)
+        return None if shard is None else self._read(shard)
+
+    def fingerprint(self, months: Sequence[str] | None = None) -> str:
+        """sha256 (hex) of the content of these months' bars and daily rows; of everything where `months` is None."""
+        chosen = None if months is None else set(months)
+        content = {
+            f"{kind} {name}": shard.sha256
+            for kind, shards in (("bars", self._manifest.bars), ("daily", self._manifest.daily))
+            for name, shard in shards.items()
+            if chosen is None or name in chosen
+        }
+        if chosen is None:
+            content |= {f"table {name}": shard.sha256 for name, shard in self._manifest.tables.items()}
+        return fingerprint({"base_bar": self.facts.base_bar, "segments": self.facts.segments, "content": content})
+
+    def verify(self) -> None:
+        """Read and hash every file; DataError names the first that is damaged."""
+        for shard in self._manifest.shards():
+            self._read(shard)
+
+    def _read(self, shard: Shard) -> pl.DataFrame:
+        path = self.folder / shard.file
+        mend = "run `polygrain ingest` again"
+        try:
+            content = path.read_bytes()
+        except OSError:
+            raise DataError(str(path), f"is in {MANIFEST} but cannot be read; {mend}") from None
+        if len(content) != shard.size or hashlib.sha256(content).hexdigest() != shard.sha256:
+            raise DataError(str(path), f"is damaged: its bytes are not those of {MANIFEST}; remove it and {mend}")
+        return pl.read_parquet(io.BytesIO(content))

@@ -1,0 +1,109 @@
+"""Checkpoints: a fit's whole state in one file, so that a killed fit goes on with the same bits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from polygrain.errors import DataError
+from polygrain.spec import Spec
+from polygrain.store.commit import commit
+
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+
+
+class Epoch(Spec):
+    """One pass over the training dates: mean losses per date, in the target's units."""
+
+    number: int
+    train_loss: float
+    valid_loss: float
+
+
+@dataclass
+class Progress:
+    """Where a fit stands: `step` dates of epoch `epoch` (from 0) are done, their losses sum to `loss_sum`."""
+
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    history: list[Epoch] = field(default_factory=list)
+
+    @property
+    def best(self) -> Epoch | None:
+        """The epoch with the least validation loss so far, the first of equals."""
+        return min(self.history, key=lambda epoch: epoch.valid_loss, default=None)
+
+
+class _Facts(Spec):
+    key: str
+    epoch: int
+    step: int
+    loss_sum: float
+    history: tuple[Epoch, ...]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file for the state of one fit, and `key`, the fingerprint of all that the fit is made of."""
+
+    path: Path
+    key: str
+
+    def save(
+        self, module: nn.Module, optimizer: torch.optim.Optimizer, best: dict[str, Tensor], progress: Progress
+    ) -> None:
+        """Replace the file by the present state, whole or not at all."""
+        tensors = {f"module/{name}": value for name, value in module.state_dict().items()}
+        tensors |= {f"best/{name}": value for name, value in best.items()}
+        for name, parameter in module.named_parameters():
+            for moment in _MOMENTS if parameter in optimizer.state else ():
+                tensors[f"{moment}/{name}"] = optimizer.state[parameter][moment]
+        at = progress
+        facts = _Facts(key=self.key, epoch=at.epoch, step=at.step, loss_sum=at.loss_sum, history=tuple(at.history))
+        save_tensors(self.path, tensors, facts.model_dump_json())
+
+    def load(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Progress, dict[str, Tensor]] | None:
+        """Bring back the state into `module` and `optimizer`; None where there is no file or it is another fit's."""
+        if not self.path.is_file():
+            return None
+        tensors, text = load_tensors(self.path)
+        facts = _Facts.model_validate_json(text)
+        if facts.key != self.key:
+            return None
+        module.load_state_dict(_under("module/", tensors))
+        for name, parameter in module.named_parameters():
+            if f"step/{name}" in tensors:
+                optimizer.state[parameter] = {moment: tensors[f"{moment}/{name}"] for moment in _MOMENTS}
+        at = Progress(facts.epoch, facts.step, facts.loss_sum, list(facts.history))
+        return at, _under("best/", tensors)
+
+    def remove(self) -> None:
+        """Delete the file if it is there."""
+        self.path.unlink(missing_ok=True)
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], facts: str) -> None:
+    """Commit tensors and a text of facts (JSON) as one safetensors file."""
+    whole = {name: value.detach().contiguous() for name, value in tensors.items()}
+    # One metadata entry: safetensors writes several in an order that changes from run to run.
+    commit(path, lambda temporary: save_file(whole, temporary, {"facts": facts}))
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], str]:
+    """Tensors and facts of a file that save_tensors wrote; DataError where it is damaged."""
+    try:
+        with safe_open(path, "pt") as file:
+            facts = str((file.metadata() or {})["facts"])
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118
+    except (SafetensorError, KeyError) as error:
+        raise DataError(str(path), f"is damaged ({error}); delete it and run again") from error
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,137 @@
+"""A made-up run folder for the report's tests: small random walks, not a market."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+SUFFIXES = ("", "biagru")
+GRANULARITIES = ("day", "60min", "30min")
+
+
+def weekdays(first: date, count: int) -> list[date]:
+    days = (first + timedelta(days=i) for i in range(2 * count))
+    return [day for day in days if day.weekday() < 5][:count]
+
+
+def models() -> list[dict[str, str]]:
+    listed: list[dict[str, str]] = []
+    for suffix in SUFFIXES:
+        tail = f"_{suffix}" if suffix else ""
+        for granularity in GRANULARITIES:
+            name, kind = f"{granularity}{tail}", "single"
+            listed.append({"name": name, "kind": kind, "granularity": granularity, "suffix": suffix})
+        listed += [
+            {"name": f"{name}{tail}", "kind": "ensemble", "suffix": suffix} for name in ("ensemble", "ensemble1")
+        ]
+    return [
+        *listed,
+        {"name": "naive", "kind": "naive", "description": "mean rank of −vol20, −ret20, −ret5, −surge, −range"},
+    ]
+
+
+def facts(**changes: object) -> dict[str, object]:
+    base: dict[str, object] = {
+        "name": "cn_a_15min",
+        "note": "A-shares, 15-minute bars of 2025: 1,000 stocks, survivors only",
+        "simulated": False,
+        "data": [
+            {"label": "Source", "value": "15-minute bars and a daily file, Parquet"},
+            {"label": "Stocks", "value": "1,000 of about 5,400, chosen by a fixed rule"},
+            {"label": "Span", "value": "2024-07-01 to 2025-12-31"},
+            {"label": "Granularities", "value": "day, 60min, 30min"},
+        ],
+        "notes": [
+            "The stocks are those still listed at the end: survivors only.",
+            "The industry table is not point in time.",
+        ],
+        "conventions": [
+            "A decision at t uses what is known at t's close; fills are at the next day's VWAP.",
+            "Rank IC is Spearman's with average ranks over the stocks that can be bought at the fill.",
+            "Top 10%: n = a tenth of the universe, equal weights, drifting between fills.",
+        ],
+        "missing": ["st: the data has no ST flag, so ST stocks stay in", "csi1000: no member list"],
+        "models": models(),
+        "label_days": [5, 10],
+        "rebalance": 5,
+        "fill": "t1_vwap",
+        "universe": "all",
+        "universes": ["all", "csi300"],
+        "cost": 0.003,
+        "headline": "ensemble_biagru",
+        "seeds": [1],
+        "folds": [
+            {"label_days": 5, "number": 0, "train_days": 107, "valid_days": 20, "test_days": 40,
+             "first_test": "2025-07-01", "last_test": "2025-08-25"},
+        ],
+        "stages": [{"stage": "features", "seconds": 41.25}, {"stage": "train", "seconds": 0.0, "skipped": True}],
+        "configurations": [{"fingerprint": "9f2c41aa77e0b1d3", "first_run": "2026-01-04 20:11", "note": "first"}],
+    }  # fmt: skip
+    return base | changes
+
+
+def rank_ic_rows(days: list[date], seed: int) -> pl.DataFrame:
+    random = np.random.default_rng(seed)
+    weather = random.normal(0, 0.09, len(days))
+    frames = []
+    for order, model in enumerate(models()):
+        for label in [0] if model["kind"] == "naive" else [5, 10]:
+            for universe in ("all", "csi300"):
+                level = 0.035 if model["kind"] == "naive" else 0.052 + 0.003 * (order % 5)
+                rank_ic = level + weather + random.normal(0, 0.04, len(days))
+                rank_ic[0] = np.nan
+                frame = pl.DataFrame({"date": days, "rank_ic": rank_ic, "rank_ic_all": rank_ic - 0.001}).with_columns(
+                    pl.lit(model["name"]).alias("model"),
+                    pl.lit(label, pl.Int32).alias("label_days"),
+                    pl.lit(5, pl.Int32).alias("rebalance"),
+                    pl.lit("t1_vwap").alias("fill"),
+                    pl.lit(universe).alias("universe"),
+                    pl.lit(900).alias("n"),
+                )
+                frames.append(frame)
+    return pl.concat(frames).with_columns(pl.col("rank_ic", "rank_ic_all").fill_nan(None))
+
+
+def nav_rows(days: list[date], seed: int) -> pl.DataFrame:
+    random = np.random.default_rng(seed + 1)
+    frames = []
+    market = random.normal(0.0004, 0.011, len(days))
+    for model in models():
+        for label in [0] if model["kind"] == "naive" else [5, 10]:
+            for universe in ("all", "csi300"):
+                for selection, spread in (("top10pct", 0.0006), ("top100", 0.0008)):
+                    active = random.normal(spread, 0.003, len(days))
+                    for track in range(5):
+                        held = slice(track, None)
+                        gross = np.cumprod(np.r_[1.0, (1 + market + active)[held][1:]])
+                        net = gross * 0.9994 ** np.arange(len(gross))
+                        benchmark = np.cumprod(np.r_[1.0, (1 + market)[held][1:]])
+                        frames.append(
+                            pl.DataFrame(
+                                {"date": days[held], "gross": gross, "net": net, "benchmark": benchmark}
+                            ).with_columns(
+                                pl.lit(model["name"]).alias("model"),
+                                pl.lit(label, pl.Int32).alias("label_days"),
+                                pl.lit(5, pl.Int32).alias("rebalance"),
+                                pl.lit("t1_vwap").alias("fill"),
+                                pl.lit(universe).alias("universe"),
+                                pl.lit(selection).alias("selection"),
+                                pl.lit(track, pl.Int32).alias("track"),
+                            )
+                        )
+    return pl.concat(frames)
+
+
+def write_run(folder: Path, *, count: int = 118, seed: int = 7, **changes: object) -> Path:
+    """A run folder of ten models and the naive composite, two labels, two universes, five tracks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    days = weekdays(date(2025, 7, 1), count)
+    rank_ic_rows(days, seed).write_parquet(folder / "rank_ic.parquet")
+    nav_rows(days, seed).write_parquet(folder / "nav.parquet")
+    (folder / "report_facts.json").write_text(json.dumps(facts(**changes)), "utf-8")
+    (folder / "manifest.json").write_text(json.dumps({"version": 1, "code": "ab12", "seeds": [1]}), "utf-8")
+    return folder

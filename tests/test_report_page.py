@@ -1,0 +1,182 @@
+"""The page: complete in itself, safe whatever a name holds, the same bytes again."""
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import plotly.graph_objects as go
+import plotly.offline
+import polars as pl
+import pytest
+from reference_report import facts, models, write_run
+
+from polygrain.errors import DataError
+from polygrain.report.page import write_report
+
+PAYLOADS = [
+    "<script>alert(1)</script>",
+    "</script><script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "<svg onload=alert(1)>",
+    "javascript:alert(1)",
+    "{{ 7*7 }}",
+    "<!--",
+    "&lt;script&gt;",
+    "'; alert(1); '",
+    "=HYPERLINK(\"x\")",
+    "\u2028</script>",
+]  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, the ids, and the text of scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[tuple[str | None, str]] = []
+        self.words = ""
+        self._script: str | None = None
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag == "script":
+            self.scripts.append((dict(attrs).get("type"), ""))
+
+    def handle_data(self, data: str) -> None:
+        if self.tags[-1:] and self.tags[-1][0] == "script" and self.scripts[-1][1] == "":
+            self.scripts[-1] = (self.scripts[-1][0], data)
+        else:
+            self.words += data
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_run(tmp_path_factory.mktemp("run") / "a", count=60)
+    write_report(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def html(run: Path) -> str:
+    return (run / "report.html").read_text("utf-8")
+
+
+def contents(run: Path) -> dict[str, bytes]:
+    return {path.relative_to(run).as_posix(): path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()}
+
+
+def test_same_inputs_same_bytes(run: Path, tmp_path: Path) -> None:
+    again = write_run(tmp_path / "b", count=60)
+    write_report(again)
+    assert contents(again) == contents(run)
+    write_report(again)
+    assert contents(again) == contents(run)
+
+
+def test_it_loads_nothing_and_is_small(html: str) -> None:
+    page = Page(html)
+    for tag, attributes in page.tags:
+        for name in ("src", "href", "action", "data"):
+            assert not re.match(r"(?i)\s*(https?:)?//", attributes.get(name) or ""), (tag, attributes)
+        assert tag not in {"iframe", "object", "embed", "base"}
+    assert len(html.encode()) < 5_000_000
+
+
+def test_the_policy_admits_exactly_the_two_scripts(html: str) -> None:
+    page = Page(html)
+    policy = next(a["content"] for tag, a in page.tags if tag == "meta" and a.get("http-equiv"))
+    running = [text.encode() for kind, text in page.scripts if kind is None]
+    assert len(running) == 1
+    admitted = {base64.b64encode(hashlib.sha256(text).digest()).decode() for text in running}
+    admitted.add(base64.b64encode(hashlib.sha256(plotly.offline.get_plotlyjs().encode()).digest()).decode())
+    assert policy is not None
+    assert set(re.findall(r"'sha256-([^']+)'", policy)) == admitted
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe-eval" not in policy
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_nothing_from_the_run_becomes_markup(html: str, tmp_path: Path, payload: str) -> None:
+    clean = {tag for tag, _ in Page(html).tags}
+    hostile = [model | {"description": payload} for model in models()]
+    hostile[0] = hostile[0] | {"name": payload, "granularity": payload}
+    run = write_run(
+        tmp_path / "run",
+        count=30,
+        name=payload,
+        note=payload,
+        models=hostile,
+        notes=[payload],
+        missing=[payload],
+        conventions=[payload],
+        universes=["all", payload],
+        data=[{"label": payload, "value": payload}],
+        configurations=[{"fingerprint": payload, "first_run": payload, "note": payload}],
+    )
+    for name in ("rank_ic", "nav"):
+        path = run / f"{name}.parquet"
+        pl.read_parquet(path).with_columns(pl.col("model").replace({"day": payload})).write_parquet(path)
+    (run / "manifest.json").write_text(json.dumps({payload: payload}), "utf-8")
+    page = Page(write_report(run).read_text("utf-8"))
+    assert {tag for tag, _ in page.tags} <= clean
+    assert len(page.scripts) == len(Page(html).scripts)
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
+    assert not [a for _, a in page.tags if (a.get("href") or "").strip().lower().startswith("javascript:")]
+    assert payload in page.words
+    cells = pl.read_csv(run / "tables" / "table1_single_granularity.csv")["model"].to_list()
+    assert ("'" + payload if payload.startswith("=") else payload) in cells
+
+
+def test_figures_are_plotly_figures_and_are_on_the_page(run: Path, html: str) -> None:
+    shown = json.loads(next(text for kind, text in Page(html).scripts if kind == "application/json"))
+    files = sorted((run / "figures").glob("*.json"))
+    # Two labels: Rank IC by model, cumulative Rank IC, and two selections before and after costs.
+    assert len(files) == len(shown["figures"]) == 2 * (1 + 1 + 4)
+    for path in files:
+        assert len(go.Figure(json.loads(path.read_text("utf-8"))).data) == 11
+
+
+def test_the_lines_end_where_the_tables_say(run: Path) -> None:
+    table = pl.read_csv(run / "tables" / "table1_single_granularity.csv")
+    figure = json.loads((run / "figures" / "rank_ic_by_model_5d.json").read_text("utf-8"))
+    points = {trace["name"]: trace["x"][0] for trace in figure["data"]}
+    for row in table.filter(pl.col("label_days") != 10).to_dicts():
+        assert points[row["model"]] == row["rank_ic"]
+
+
+def test_a_simulated_market_is_said_loudly_and_has_no_published_figures_beside_it(html: str, tmp_path: Path) -> None:
+    simulated = write_report(write_run(tmp_path / "run", count=30, simulated=True)).read_text("utf-8")
+    assert 'class="simulated"' in simulated
+    assert 'class="published"' not in simulated
+    assert 'class="simulated"' not in html
+    assert 'class="published"' in html
+
+
+def test_every_table_has_its_conventions_and_flaws_under_it(html: str) -> None:
+    articles = re.findall(r"<article.*?</article>", html, re.DOTALL)
+    assert len(articles) == 7
+    for article in articles:
+        assert "Newey-West" in article
+        assert "survivors only" in article
+
+
+def test_what_is_no_longer_made_is_dropped(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", count=30)
+    write_report(run)
+    assert (run / "tables" / "figure11_rank_ic_by_universe.csv").is_file()
+    (run / "report_facts.json").write_text(json.dumps(facts(universes=["all"])), "utf-8")
+    write_report(run)
+    assert not (run / "tables" / "figure11_rank_ic_by_universe.csv").exists()
+
+
+def test_no_manifest_no_report(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", count=30)
+    (run / "manifest.json").unlink()
+    with pytest.raises(DataError, match=r"manifest\.json: the file is missing"):
+        write_report(run)
+    assert not (run / "tables").exists()

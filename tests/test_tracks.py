@@ -1,0 +1,252 @@
+import numpy as np
+import pytest
+import reference_tracks as reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from random_markets import quotes_of, random_quotes, tape_of
+
+from polygrain.errors import ConfigError, DataError
+from polygrain.evaluation.tracks import SELECTIONS, Selection, Tracks, rebalanced, tracks
+from polygrain.execution.fills import FILLS
+from polygrain.execution.quotes import Quotes
+from polygrain.store.panel import Array, Axes, Panel
+
+COST = 0.003
+
+
+def bools(text: str) -> Array:
+    return np.array([letter == "1" for letter in text])
+
+
+def run(quotes: Quotes, scores: Array, members: Array, rule: Selection, **changes: object) -> Tracks:
+    settings = {"rebalance": 5, "fill": "t1_vwap", "cost": COST, "days": range(1, len(quotes.axes.days)), **changes}
+    return tracks(Panel(quotes.axes, scores), members, quotes, rule, **settings)
+
+
+def test_one_track_by_hand() -> None:
+    # Two stocks, one held. Day 0 decides A (score 2 > 1), bought on day 1 at its vwap 10: .1 shares of value 1.
+    # Close 11 → gross 1.1, net 1.1 · (1 − .0015 · 1) = 1.09835. Day 2: close 12 → gross 1.2.
+    # Day 2 decides B; day 3 sells A at 12, buys B at 20: Σ|Δw| = 2, B closes at 21 → gross 1.2 · 1.05 = 1.26,
+    # net 1.26 · .9985 · (1 − .0015 · 2) = 1.26 · .9985 · .997 = 1.25433567
+    # Benchmark: ½ each at 10 and 20 on day 1: .05 and .025 shares; day 1: .55 + .5 = 1.05; day 2: .6 + .5 = 1.1;
+    # day 3 at the fill .6 + .5 = 1.1 → .55 each: B 0.0275 shares · 21 = .5775, A .55 · 12/12 = .55 → 1.1275.
+    close = np.array([[10, 20], [11, 20], [12, 20], [12, 21.0]])
+    vwap = np.array([[10, 20], [10, 20], [12, 20], [12, 20.0]])
+    scores = np.array([[2, 1], [0, 0], [1, 2], [0, 0.0]])
+    result = run(
+        quotes_of(close, vwap=vwap),
+        scores,
+        np.ones((4, 2), dtype=bool),
+        Selection(name="one", count=1),
+        rebalance=2,
+        days=range(4),
+    )
+    np.testing.assert_allclose(result.gross[0], [1, 1.1, 1.2, 1.26], rtol=1e-12)
+    np.testing.assert_allclose(result.net[0], [1, 1.09835, 1.1982, 1.26 * 0.9985 * 0.997], rtol=1e-12)
+    np.testing.assert_allclose(result.benchmark[0], [1, 1.05, 1.1, 1.1275], rtol=1e-12)
+    np.testing.assert_allclose(result.turnover[0], [np.nan, 1, np.nan, 2], rtol=1e-12)
+    assert result.first_fill == (1, 2)
+    assert (result.base, result.last) == (1, 3)
+
+
+def test_rebalance_keeps_what_cannot_be_traded() -> None:
+    # Held: a .3 suspended, b .2 locked down and not taken, c .1 locked up and taken, d .2 free; cash .2; worth 1.
+    # Ranked c, e, d; two taken: c (held), e. a and b keep .5; .5 is left for c and e: c at most .1, so e gets .4.
+    before = np.array([0.3, 0.2, 0.1, 0.2, 0.0])
+    after = rebalanced(before, 0.2, bools("01011"), bools("00111"), ranked=np.array([2, 4, 3]), number=2)
+    np.testing.assert_allclose(after, [0.3, 0.2, 0.1, 0.0, 0.4], rtol=1e-12)
+
+
+def test_a_locked_up_name_is_cut_to_an_equal_part() -> None:
+    # c holds .6, locked up (it can be sold): the equal part is .5.
+    after = rebalanced(np.array([0.6, 0.0]), 0.4, bools("01"), bools("11"), ranked=np.array([0, 1]), number=2)
+    np.testing.assert_allclose(after, [0.5, 0.5], rtol=1e-12)
+
+
+def test_a_locked_down_name_keeps_at_least_its_value() -> None:
+    after = rebalanced(np.array([0.6, 0.0]), 0.4, bools("11"), bools("01"), ranked=np.array([0, 1]), number=2)
+    np.testing.assert_allclose(after, [0.6, 0.4], rtol=1e-12)
+
+
+def test_a_name_locked_up_and_not_held_is_passed_over() -> None:
+    # Rank 0 is locked up and not held, 1 is suspended and not held: 2 and 3 are taken.
+    after = rebalanced(np.zeros(5), 1.0, bools("00111"), bools("10111"), ranked=np.arange(5), number=2)
+    np.testing.assert_allclose(after, [0, 0, 0.5, 0.5, 0], rtol=1e-12)
+
+
+def test_a_suspended_held_name_counts_only_where_it_ranks() -> None:
+    before = np.array([0.4, 0.0, 0.0])
+    ranks_first = rebalanced(before, 0.6, bools("011"), bools("011"), ranked=np.array([0, 1, 2]), number=2)
+    np.testing.assert_allclose(ranks_first, [0.4, 0.6, 0.0], rtol=1e-12)
+    ranks_last = rebalanced(before, 0.6, bools("011"), bools("011"), ranked=np.array([1, 2, 0]), number=2)
+    np.testing.assert_allclose(ranks_last, [0.4, 0.3, 0.3], rtol=1e-12)
+
+
+def test_what_no_name_can_take_stays_cash() -> None:
+    after = rebalanced(np.array([0.3, 0.0]), 0.7, bools("00"), bools("10"), ranked=np.array([0, 1]), number=2)
+    np.testing.assert_allclose(after, [0.3, 0.0], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("members", "number"), [(4, 0), (5, 1), (14, 1), (15, 2), (1245, 125), (1244, 124)])
+def test_a_tenth_is_rounded_half_up(members: int, number: int) -> None:
+    assert SELECTIONS[0].number(members) == number == reference.top_number(0.1, None, members)
+
+
+def test_every_tenth_equals_whole_number_arithmetic() -> None:
+    assert [SELECTIONS[0].number(n) for n in range(6000)] == [reference.top_number(0.1, None, n) for n in range(6000)]
+
+
+def test_a_selection_is_a_share_or_a_count() -> None:
+    with pytest.raises(ValidationError, match="either share or count"):
+        Selection(name="both", share=0.1, count=10)
+    with pytest.raises(ValidationError, match="either share or count"):
+        Selection(name="neither")
+
+
+def market_of(seed: int) -> tuple[np.random.Generator, Quotes, Array, Array]:
+    generator = np.random.default_rng(seed)
+    days, stocks = int(generator.integers(12, 24)), int(generator.integers(3, 14))
+    quotes = random_quotes(generator, days, stocks)
+    members = quotes.traded & (generator.random((days, stocks)) < 0.9)
+    scores = np.round(generator.normal(size=(days, stocks)), 1)  # ties
+    return generator, quotes, members, scores
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_tracks_equal_the_oracle(seed: int) -> None:
+    generator, quotes, members, scores = market_of(seed)
+    days, stocks = members.shape
+    fill = str(generator.choice(sorted(FILLS)))
+    share = generator.random() < 0.5
+    rule = Selection(name="x", share=0.3) if share else Selection(name="x", count=int(generator.integers(1, 6)))
+    rebalance, start = int(generator.integers(1, 6)), int(generator.integers(1, 4))
+    pool = members & (generator.random(stocks) < 0.7)
+    result = run(quotes, scores, members, rule, rebalance=rebalance, fill=fill, days=range(start, days), benchmark=pool)
+    tape, lag, price = tape_of(quotes), FILLS[fill].lag, FILLS[fill].price
+
+    def best(day: int) -> tuple[list[int], int]:
+        ranked = sorted((-scores[day, i], i) for i in range(stocks) if members[day, i])
+        return [i for _, i in ranked], reference.top_number(rule.share, rule.count, int(members[day].sum()))
+
+    def everyone(day: int) -> tuple[list[int], int]:
+        return [i for i in range(stocks) if pool[day, i]], stocks
+
+    legs = (
+        (result.gross, best, 0.0),
+        (result.net, best, COST / 2),
+        (result.benchmark, everyone, 0.0),
+    )
+    for k in range(rebalance):
+        schedule = list(range(start + k, days - lag, rebalance))
+        for values, choose, cost in legs:
+            nav, traded = reference.portfolio(tape, choose, schedule, lag, price, days - 1, cost)
+            expected = [nav.get(day, np.nan) for day in range(days)]
+            np.testing.assert_allclose(values[k], expected, rtol=1e-9)
+            if choose is best:
+                moved = [traded.get(day, np.nan) for day in range(days)]
+                np.testing.assert_allclose(result.turnover[k], moved, rtol=1e-9, atol=1e-9)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_no_trade_is_on_a_locked_side(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    stocks = int(generator.integers(1, 12))
+    before = np.where(generator.random(stocks) < 0.5, generator.random(stocks), 0.0)
+    buyable, sellable = generator.random(stocks) < 0.6, generator.random(stocks) < 0.6
+    ranked = generator.permutation(stocks)[: int(generator.integers(0, stocks + 1))]
+    cash = float(generator.random())
+    after = rebalanced(before, cash, buyable, sellable, ranked=ranked, number=int(generator.integers(0, stocks + 1)))
+    assert (after >= 0).all()
+    assert (buyable | (after <= before)).all()
+    assert (sellable | (after >= before)).all()
+    assert after.sum() <= cash + before.sum() + 1e-12
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_scaling_factors_and_relabelling_stocks_change_nothing(seed: int) -> None:
+    generator, quotes, members, _ = market_of(seed)
+    scores = generator.normal(size=members.shape)  # no ties: those go by symbol
+    rule = Selection(name="x", share=0.3)
+    plain = run(quotes, scores, members, rule)
+    order = generator.permutation(members.shape[1])
+
+    def shuffled(values: Array) -> Array:
+        return values[:, order]
+
+    other = quotes_of(
+        shuffled(quotes.close),
+        open=shuffled(quotes.open),
+        high=shuffled(quotes.high),
+        low=shuffled(quotes.low),
+        vwap=shuffled(quotes.vwap),
+        factor=shuffled(quotes.factor) * 3.7,
+        age=shuffled(quotes.age),
+        up=shuffled(quotes.up_limit),
+        down=shuffled(quotes.down_limit),
+    )
+    again = run(other, shuffled(scores), shuffled(members), rule)
+    np.testing.assert_allclose(again.net, plain.net, rtol=1e-12)
+    np.testing.assert_allclose(again.benchmark, plain.benchmark, rtol=1e-12)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_nav_up_to_a_day_sees_nothing_later(seed: int) -> None:
+    generator, quotes, members, scores = market_of(seed)
+    days = len(members)
+    cut = int(generator.integers(9, days))
+    rule = Selection(name="x", share=0.3)
+    whole = run(quotes, scores, members, rule)
+
+    def early(values: Array) -> Array:
+        return values[:cut]
+
+    short = quotes_of(
+        early(quotes.close),
+        open=early(quotes.open),
+        high=early(quotes.high),
+        low=early(quotes.low),
+        vwap=early(quotes.vwap),
+        factor=early(quotes.factor),
+        age=early(quotes.age),
+        up=early(quotes.up_limit),
+        down=early(quotes.down_limit),
+    )
+    part = run(short, early(scores), early(members), rule)
+    np.testing.assert_allclose(part.net, whole.net[:, :cut], rtol=1e-12)
+
+
+def test_flat_prices_without_cost_leave_the_nav_at_one() -> None:
+    generator = np.random.default_rng(3)
+    quotes = quotes_of(np.full((20, 8), 7.31))
+    members = np.ones((20, 8), dtype=bool)
+    result = run(quotes, generator.normal(size=(20, 8)), members, Selection(name="x", count=3), cost=0.0)
+    np.testing.assert_allclose(result.net[:, result.base :], 1.0, rtol=1e-12)
+
+
+def test_a_missed_decision_keeps_the_calendar() -> None:
+    # Decisions on 0, 2, 4, 6 for track 0; day 4 has no scores, so its fill on day 5 does not happen.
+    quotes = quotes_of(np.full((9, 3), 5.0))
+    members = np.ones((9, 3), dtype=bool)
+    days = [0, 1, 2, 3, 5, 6, 7, 8]
+    result = run(quotes, np.ones((9, 3)), members, Selection(name="x", count=1), rebalance=2, days=days)
+    assert np.flatnonzero(np.isfinite(result.turnover[0])).tolist() == [1, 3, 7]
+    assert np.flatnonzero(np.isfinite(result.turnover[1])).tolist() == [2, 4, 6, 8]
+
+
+def test_refusals() -> None:
+    quotes = quotes_of(np.full((9, 3), 5.0))
+    members, scores, rule = np.ones((9, 3), dtype=bool), np.ones((9, 3)), Selection(name="x", count=1)
+    with pytest.raises(ConfigError, match=r"^evaluation.rebalance: 3 days with scores start fewer than 5 tracks"):
+        run(quotes, scores, members, rule, days=[1, 2, 3])
+    with pytest.raises(ConfigError, match=r"^evaluation.fills: a fill on the first day"):
+        run(quotes, scores, members, rule, fill="t0_close", days=range(9))
+    with pytest.raises(ConfigError, match=r"^fill: unknown fill 't2_open'"):
+        run(quotes, scores, members, rule, fill="t2_open")
+    other = Axes(quotes.axes.days, ("000001.SZ", "000002.SZ", "000004.SZ"))
+    with pytest.raises(DataError, match=r"^scores: their days or symbols"):
+        tracks(Panel(other, scores), members, quotes, rule, rebalance=5, fill="t1_vwap", cost=0.0, days=range(9))
