@@ -131,7 +131,8 @@ def main(scenario: str, folder: Path, first: str) -> None:
     report = folder.parent / "report"
     # A kill leaves the page cache alone, so syncing would only cost time here; its order has its own test.
     os.fsync = lambda handle: None
-    import polygrain.sources.ingest  # noqa: F401  (forked children share the import)
+    import polygrain.sources.files
+    import polygrain.sources.ingest  # noqa: F401  (forked children share the imports)
 
     def fresh(name: str) -> Path:
         place = folder.parent / name
@@ -168,15 +169,14 @@ def main(scenario: str, folder: Path, first: str) -> None:
             return "not killed"
 
         code = in_child(killed, report)
-        in_child(lambda place=place: look(place), report)
-        state = report.read_text()
 
-        def again(place: Path = place) -> str:
+        def left(place: Path = place) -> str:
+            state = look(place)
             work(place, "new")
-            return tree(place / kept)
+            return json.dumps({"state": state, "again": tree(place / kept) == wanted})
 
-        in_child(again, report)
-        trials.append({"code": code, "state": state, "again": report.read_text() == wanted})
+        assert in_child(left, report) == 0, f"step {k}: {report.read_text()}"
+        trials.append({"code": code, **json.loads(report.read_text())})
     print(json.dumps({"steps": steps, "old": looks[0], "new": looks[1], "trials": trials}))
 
 

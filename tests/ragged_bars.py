@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -49,7 +50,7 @@ class Memory(Source):
     base: str
 
     def fingerprint(self) -> str:
-        return "memory"
+        return hashlib.sha256(repr(self.frames).encode()).hexdigest()
 
     @property
     def base_bar(self) -> str:

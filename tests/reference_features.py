@@ -5,6 +5,7 @@ A day of a stock is a dict with its daily row and its bars; everything is worked
 
 from __future__ import annotations
 
+import itertools
 import math
 
 NULL = None
@@ -197,7 +198,7 @@ def _moments(name: str, m: int, r: list[float]) -> float | None:
     if name == "downside_share":
         return math.fsum(x * x for x in r if x < 0) / r2
     if name == "jump_share":
-        pairs = math.fsum(abs(x) * abs(y) for x, y in zip(r, r[1:]))
+        pairs = math.fsum(abs(x) * abs(y) for x, y in itertools.pairwise(r))
         return max(0.0, 1 - math.pi / 2 * pairs / r2)
     if name == "path_efficiency":
         return abs(math.fsum(r)) / math.fsum(abs(x) for x in r)

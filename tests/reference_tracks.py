@@ -53,7 +53,7 @@ def level(left: float, free: int, caps: list[float], floors: list[float]) -> flo
     low, high = 0.0, left + 1.0
     if spent(high) <= left:
         return high
-    for _ in range(200):
+    for _ in range(100):
         middle = (low + high) / 2
         if spent(middle) <= left:
             low = middle

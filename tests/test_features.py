@@ -112,8 +112,8 @@ def test_by_hand() -> None:
     # (5.4 − 5)/(5.5 − 5) = .8
     assert day("close_position") == pytest.approx(0.8)
     assert day("turnover") == pytest.approx(600 / 2e6)
-    # 4 · (510² + 1530² + 1050²)/3090² = 1.5514
-    assert day("amount_concentration") == pytest.approx(1.5514, abs=5e-5)
+    # 4 · (510² + 1530² + 1050²)/3090² = 1.55151
+    assert day("amount_concentration") == pytest.approx(1.55151, abs=5e-6)
     assert day("late_amount_share") == pytest.approx(1050 / 3090)
     assert day("large_volume_return") == pytest.approx(r[2] + r[3])
     assert day("path_efficiency") == pytest.approx(sum(r) / (r[0] - r[2] + r[3]))

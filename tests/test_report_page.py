@@ -100,36 +100,37 @@ def test_the_policy_admits_exactly_the_two_scripts(html: str) -> None:
     assert "unsafe-eval" not in policy
 
 
-@pytest.mark.parametrize("payload", PAYLOADS)
-def test_nothing_from_the_run_becomes_markup(html: str, tmp_path: Path, payload: str) -> None:
+def test_nothing_from_the_run_becomes_markup(html: str, tmp_path: Path) -> None:
     clean = {tag for tag, _ in Page(html).tags}
-    hostile = [model | {"description": payload} for model in models()]
-    hostile[0] = hostile[0] | {"name": payload, "granularity": payload}
+    named = dict(zip([model["name"] for model in models()], PAYLOADS))
+    hostile = [model | {"name": named[model["name"]], "description": named[model["name"]]} for model in models()]
     run = write_run(
         tmp_path / "run",
         count=30,
-        name=payload,
-        note=payload,
+        name=PAYLOADS[1],
+        note=PAYLOADS[2],
         models=hostile,
-        notes=[payload],
-        missing=[payload],
-        conventions=[payload],
-        universes=["all", payload],
-        data=[{"label": payload, "value": payload}],
-        configurations=[{"fingerprint": payload, "first_run": payload, "note": payload}],
+        headline=PAYLOADS[0],
+        notes=PAYLOADS,
+        missing=PAYLOADS,
+        conventions=PAYLOADS,
+        universes=["all", *PAYLOADS],
+        data=[{"label": payload, "value": payload} for payload in PAYLOADS],
+        configurations=[{"fingerprint": text, "first_run": text, "note": text} for text in PAYLOADS],
     )
     for name in ("rank_ic", "nav"):
         path = run / f"{name}.parquet"
-        pl.read_parquet(path).with_columns(pl.col("model").replace({"day": payload})).write_parquet(path)
-    (run / "manifest.json").write_text(json.dumps({payload: payload}), "utf-8")
+        pl.read_parquet(path).with_columns(pl.col("model").replace(named)).write_parquet(path)
+    (run / "manifest.json").write_text(json.dumps({payload: payload for payload in PAYLOADS}), "utf-8")
     page = Page(write_report(run).read_text("utf-8"))
     assert {tag for tag, _ in page.tags} <= clean
     assert len(page.scripts) == len(Page(html).scripts)
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
     assert not [a for _, a in page.tags if (a.get("href") or "").strip().lower().startswith("javascript:")]
-    assert payload in page.words
-    cells = pl.read_csv(run / "tables" / "table1_single_granularity.csv")["model"].to_list()
-    assert ("'" + payload if payload.startswith("=") else payload) in cells
+    assert [payload for payload in PAYLOADS if payload not in page.words] == []
+    cells = {cell for path in (run / "tables").glob("*.csv") for cell in pl.read_csv(path)["model"]}
+    assert cells <= {"'" + payload if payload.startswith("=") else payload for payload in PAYLOADS}
+    assert any(cell.startswith("'=") for cell in cells)
 
 
 def test_figures_are_plotly_figures_and_are_on_the_page(run: Path, html: str) -> None:

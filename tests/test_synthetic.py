@@ -212,7 +212,7 @@ def test_oracle_rank_ic(strength: float, low: float, high: float, seed: int) -> 
 
 
 def test_the_pressure_shows_in_days_and_bars() -> None:
-    """Late volume, the morning's dip and a quiet day each follow the pressure, none closely."""
+    """Late volume, the dip and a quiet day each follow the pressure, none above the .71 that their noise leaves."""
     source = Synthetic(stocks=200, days=60, bar="30min", seed=5)
     shares = (
         all_bars(source)
@@ -235,7 +235,7 @@ def test_the_pressure_shows_in_days_and_bars() -> None:
         .drop_nulls(["late", "dip", "quiet"])
         .sort("date", "symbol")
     )
-    for name, least, most in (("late", 0.1, 0.5), ("dip", 0.15, 0.5), ("quiet", 0.05, 0.4)):
+    for name, least, most in (("late", 0.1, 0.5), ("dip", 0.15, 0.65), ("quiet", 0.05, 0.4)):
         assert least < spearmanr(seen[name], seen["score"])[0] < most, name
 
 

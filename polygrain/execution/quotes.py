@@ -11,7 +11,6 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from polygrain.market.calendar import month_of
 from polygrain.market.rules import Rules, limit_prices, reference_price
 from polygrain.market.symbols import board, exchange
 from polygrain.store.panel import Array, Axes
@@ -119,14 +118,16 @@ def _panels(store: Store, axes: Axes) -> dict[str, Array]:
     panels = {name: np.full(shape, np.nan) for name in (*FIELDS, "factor", "suspended", "present")}
     symbols = pl.Enum(axes.symbols)
     epoch = pl.Series("date", axes.days, dtype=pl.Date).to_physical().to_numpy()
-    for _, year in groupby(sorted({month_of(day) for day in axes.days}), key=lambda month: month[:4]):
+    for _, year in groupby(store.months, key=lambda month: month[:4]):
         frame = store.daily(list(year))
         row = np.searchsorted(epoch, frame["date"].to_physical().to_numpy())
         column = frame["symbol"].cast(symbols).to_physical().to_numpy()
         for name in (*FIELDS, "factor", "suspended", "st", "up_limit", "down_limit"):
-            if name in frame.columns:
-                values = frame[name].cast(pl.Float64).to_numpy()
-                panels.setdefault(name, np.full(shape, np.nan))[row, column] = values
+            if name not in frame.columns:
+                continue
+            if name not in panels:
+                panels[name] = np.full(shape, np.nan)
+            panels[name][row, column] = frame[name].cast(pl.Float64).to_numpy()
         panels["present"][row, column] = 1.0
     return panels
 

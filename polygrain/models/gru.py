@@ -175,7 +175,7 @@ def _backward(
     # half needs is one block.
     pre = x_LSF.new_empty(4 * hidden, symbols)
     pre_nrz, pre_rzi, pre_rz = pre[: 3 * hidden], pre[hidden:], pre[hidden : 3 * hidden]
-    pre_n, pre_r, pre_z, pre_i = pre.split(hidden)
+    pre_n, pre_r, pre_z, pre_i = torch.split(pre, hidden)
     w_nrz = torch.cat([w_GH[two:], w_GH[:two]])
     d_nrz, d_GF = torch.zeros_like(w_nrz), torch.zeros_like(w_GF)
     d_pre, ones_S = pre.new_zeros(4 * hidden), pre.new_ones(symbols)
@@ -212,7 +212,7 @@ def _backward(
         d_pre.addmv_(pre, ones_S)
         if pull_x_SF is not None:
             pull_x_SF.addmm_(pre_rzi.t(), w_GF)
-    d_n, d_rz, d_i = d_pre.split([hidden, two, hidden])
+    d_n, d_rz, d_i = torch.split(d_pre, [hidden, two, hidden])
     return [d_GF, torch.cat([d_nrz[hidden:], d_nrz[:hidden]]), torch.cat([d_rz, d_i]), torch.cat([d_rz, d_n])]
 
 

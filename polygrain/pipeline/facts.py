@@ -101,20 +101,22 @@ def _conventions(experiment: Experiment) -> list[str]:
 def _models(market: Market) -> list[ModelFacts]:
     """Per network its single models coarse to fine, then its ensembles; the naive composite last."""
     experiment = market.experiment
-    found = []
+    found: list[ModelFacts] = []
+    names = [g.name for g in coarse_to_fine(market)]
     for network in experiment.network.values():
-        for g in coarse_to_fine(market):
-            found.append(
-                ModelFacts(
-                    name=network.named(g.name),
-                    kind="single",
-                    granularity=g.name,
-                    suffix=network.suffix,
-                    description=_describe(network.encoder.model_dump()),
-                )
+        description = ", ".join(f"{name} {value}" for name, value in network.encoder.model_dump().items())
+        found += [
+            ModelFacts(
+                name=network.named(name),
+                kind="single",
+                granularity=name,
+                suffix=network.suffix,
+                description=description,
             )
+            for name in names
+        ]
         for stem, ensemble in experiment.ensemble.items():
-            members = ", ".join(ensemble.chosen([g.name for g in coarse_to_fine(market)]))
+            members = ", ".join(ensemble.chosen(names))
             found.append(
                 ModelFacts(
                     name=network.named(stem), kind="ensemble", suffix=network.suffix, description=f"mean z of {members}"
@@ -128,10 +130,6 @@ def _models(market: Market) -> list[ModelFacts]:
         )
     )
     return found
-
-
-def _describe(encoder: Mapping[str, object]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in encoder.items())
 
 
 def _headline(market: Market) -> str:

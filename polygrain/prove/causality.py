@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -18,14 +19,14 @@ from polygrain.market.session import Session
 from polygrain.pipeline import store_folder
 from polygrain.progress import Progress
 from polygrain.prove.observe import Models, Observation, moment, observe, run_stages, train_before
-from polygrain.prove.perturb import REPLACEMENTS, Cutoff, Held, Replacement, replace
+from polygrain.prove.perturb import INTERVALS, REPLACEMENTS, Cutoff, Held, Replacement, replace
 from polygrain.sources.ingest import ingest
 from polygrain.sources.source import REFERENCE
 from polygrain.store.panel import Array
 from polygrain.store.store import Store
 
 SYMBOLS = 64
-BAR_DAYS = 45
+BAR_DAYS = 52
 DAYS_BEFORE = 70
 CUTOFFS = 56
 LOOKBACK = 5
@@ -107,15 +108,23 @@ class Proof:
         self.known: Observation = observe(stages, self.models, range(self.trained_to, len(self.bar_days)))
 
     def cutoffs(self, count: int) -> list[Cutoff]:
-        """Day-end and intraday cutoffs in turn, over the days after the models were trained but the last."""
+        """Cutoffs over the days after the models were trained but the last: first the days before an event of the
+        reference tables, then all days in turn; every second one lies within its day where there are bars."""
         days = self.bar_days[self.trained_to + 1 : -1]
+        before = {self.days[self.days.index(day) - 1] for day in self._events() if day in self.days[1:]}
+        order = [day for day in days if day in before] + [day for day in days if day not in before]
+        intraday = self.base_bars > 1
         rng = np.random.default_rng(0)
         found: list[Cutoff] = []
         for i in range(count):
-            day = days[(i // 2 * max(1, 2 * len(days) // count)) % len(days)] if self.base_bars else days[i % len(days)]
-            intraday = self.base_bars > 1 and i % 2 == 1
-            found.append(Cutoff(day, int(rng.integers(1, self.base_bars)) if intraday else None))
+            day = order[(i // 2 if intraday else i) % len(order)]
+            found.append(Cutoff(day, int(rng.integers(1, self.base_bars)) if intraday and i % 2 else None))
         return found
+
+    def _events(self) -> set[date]:
+        """Days on which an interval of a reference table starts."""
+        starts = ((self.sample.tables.get(name), start) for name, start, _ in INTERVALS)
+        return {day for table, start in starts if table is not None for day in table[start]}
 
     def check(self, cutoff: Cutoff, replacement: Replacement, seed: int) -> list[Violation]:
         """Replace everything after the cutoff, run the stages anew, and compare all that is known at the cutoff."""

@@ -7,7 +7,7 @@ replacements, because each sees leaks that the others cannot: noise (other price
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
@@ -23,6 +23,12 @@ from polygrain.store.commit import fingerprint
 
 Replacement = Literal["noise", "missing", "reference"]
 REPLACEMENTS: tuple[Replacement, ...] = ("noise", "missing", "reference")
+Act = Callable[[pl.DataFrame, np.random.Generator], pl.DataFrame]
+INTERVALS = (
+    ("index_members", "start", "end"),
+    ("industries", "start", "end"),
+    ("listings", "listed", "delisted"),
+)
 
 
 @dataclass(frozen=True)
@@ -89,37 +95,46 @@ def after(cutoff: Cutoff, *, daily: bool) -> pl.Expr:
 def replace(
     tables: Mapping[str, pl.DataFrame], cutoff: Cutoff, how: Replacement, rng: np.random.Generator
 ) -> dict[str, pl.DataFrame]:
-    """The tables with all that is not known at the cutoff replaced."""
+    """The tables with all that is not known at the cutoff replaced.
+
+    Of the cutoff's own day an intraday cutoff knows what was announced before the open (factor, ST, limits, shares) and
+    that a stock with closed bars trades; the day's prices, volume and amount it does not know.
+    """
     changed = dict(tables)
+    daily = changed["daily"]
     if how == "reference":
-        if "daily" in changed:
-            changed["daily"] = _split(
-                changed["daily"], after(cutoff, daily=True), lambda future: _other_flags(future, rng)
-            )
-        for name, start, end in (
-            ("index_members", "start", "end"),
-            ("industries", "start", "end"),
-            ("listings", "listed", "delisted"),
-        ):
+        changed["daily"] = _flagged(daily, cutoff, rng)
+        for name, start, end in INTERVALS:
             if name in changed:
                 changed[name] = _other_intervals(changed[name], cutoff.day, start, end, rng)
         return changed
-    for name in ("bars", "daily"):
-        if name in changed:
-            act = _noise if how == "noise" else _missing
-            changed[name] = _split(
-                changed[name], after(cutoff, daily=name == "daily"), lambda future, act=act: act(future, rng)
-            )
+    bars = changed.get("bars")
+    if how == "noise":
+        changed["daily"] = _flagged(_split(daily, after(cutoff, daily=True), _noise, rng), cutoff, rng)
+        if bars is not None:
+            changed["bars"] = _split(bars, after(cutoff, daily=False), _noise, rng)
+        return changed
+    trading = pl.lit(False)
+    if bars is not None and cutoff.bars is not None:
+        seen = bars.filter((pl.col("date") == cutoff.day) & (pl.col("bar") < cutoff.bars))["symbol"].unique()
+        trading = (pl.col("date") == cutoff.day) & pl.col("symbol").is_in(seen.implode())
+    changed["daily"] = _split(daily, after(cutoff, daily=True) & ~trading, _missing, rng)
+    if bars is not None:
+        changed["bars"] = _split(bars, after(cutoff, daily=False), _missing, rng)
     return changed
 
 
-def _split(table: pl.DataFrame, future: pl.Expr, act) -> pl.DataFrame:  # type: ignore[no-untyped-def]
+def _split(table: pl.DataFrame, future: pl.Expr, act: Act, rng: np.random.Generator) -> pl.DataFrame:
     known, later = table.filter(~future), table.filter(future)
-    return known if later.is_empty() else pl.concat([known, act(later)])
+    return known if later.is_empty() else pl.concat([known, act(later, rng)])
+
+
+def _flagged(daily: pl.DataFrame, cutoff: Cutoff, rng: np.random.Generator) -> pl.DataFrame:
+    return _split(daily, pl.col("date") > cutoff.day, _other_flags, rng)
 
 
 def _noise(future: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
-    """Other prices around the same level, other volumes, and in the daily table other factors and flags."""
+    """Other prices around the same level, other volumes and amounts."""
     n = len(future)
     shift = np.exp(rng.normal(0, 0.08, n))
     wiggle = np.exp(rng.normal(0, 0.02, (4, n)))
@@ -139,17 +154,18 @@ def _noise(future: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
         columns.append((pl.Series(prices.mean(0)) * pl.Series(volume)).alias("amount"))
     if "vwap" in future.columns:
         columns.append(pl.when(pl.Series(present)).then(pl.Series(prices.mean(0))).alias("vwap"))
-    for name in ("up_limit", "down_limit", "float_shares", "total_shares", "book_value"):
-        if name in future.columns:
-            columns.append((pl.col(name) * pl.Series(np.exp(rng.normal(0, 0.1, n)))).alias(name))
-    noisy = future.with_columns(columns)
-    return _other_flags(noisy, rng) if "factor" in future.columns else noisy
+    return future.with_columns(columns)
 
 
 def _other_flags(future: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
-    """Other factors, and other ST flags where there are some, per row of the daily table."""
+    """Other factors, limits, shares and ST flags per row of the daily table."""
     n = len(future)
     columns = [(pl.col("factor") * pl.Series(np.exp(np.abs(rng.normal(0, 0.2, n))))).alias("factor")]
+    columns += [
+        (pl.col(name) * pl.Series(np.exp(rng.normal(0, 0.1, n)))).alias(name)
+        for name in ("up_limit", "down_limit", "float_shares", "total_shares", "book_value")
+        if name in future.columns
+    ]
     if "st" in future.columns:
         columns.append((pl.col("st") ^ pl.Series(rng.random(n) < 0.3)).alias("st"))
     return future.with_columns(columns)
@@ -172,11 +188,11 @@ def _missing(future: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
 def _other_intervals(table: pl.DataFrame, day: date, start: str, end: str, rng: np.random.Generator) -> pl.DataFrame:
     """Intervals that start after the day are other stocks'; ends after it move or vanish; what was in force stays."""
     known = table.filter(pl.col(start) <= day)
-    n = len(known)
-    moved = [day + timedelta(days=int(k)) for k in rng.integers(1, 60, n)]
-    still = pl.col(end).is_null() | (pl.col(end) > day)
-    other = pl.when(pl.Series(rng.random(n) < 0.6)).then(pl.Series(moved, dtype=pl.Date)).otherwise(None)
-    known = known.with_columns(pl.when(still).then(other).otherwise(pl.col(end)).alias(end))
+    if end in table.columns:
+        n = len(known)
+        moved = pl.Series([day + timedelta(days=int(k)) for k in rng.integers(1, 60, n)], dtype=pl.Date)
+        other = pl.when(pl.Series(rng.random(n) < 0.6, dtype=pl.Boolean)).then(moved)
+        still = pl.col(end).is_null() | (pl.col(end) > day)
+        known = known.with_columns(pl.when(still).then(other).otherwise(pl.col(end)).alias(end))
     later = table.filter(pl.col(start) > day)
-    later = later.filter(pl.Series(rng.random(len(later)) < 0.5, dtype=pl.Boolean)) if len(later) else later
-    return pl.concat([known, later])
+    return pl.concat([known, later.filter(pl.Series(rng.random(len(later)) < 0.5, dtype=pl.Boolean))])

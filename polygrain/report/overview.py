@@ -28,6 +28,18 @@ class Tile:
 
 
 @dataclass(frozen=True)
+class LabelLine:
+    """The headline model at one label: Rank IC and its difference to the naive composite, errors, net excess."""
+
+    label_days: int
+    rank_ic: str
+    rank_ic_se: str
+    vs_naive: str
+    vs_naive_se: str
+    net: str
+
+
+@dataclass(frozen=True)
 class Overview:
     """The verdict on the headline model and the figures it rests on; `tone` is good, bad or open."""
 
@@ -37,6 +49,7 @@ class Overview:
     reason: str
     tiles: tuple[Tile, ...]
     warnings: tuple[str, ...]
+    labels: tuple[LabelLine, ...]
 
 
 def threshold(configurations: int) -> float:
@@ -55,10 +68,17 @@ def _excess(row: Row, leg: str) -> float | None:
     return _figure(row, f"top10pct_{leg}_period") if annual is None else annual
 
 
-def _verdict(comparison: Comparison | None, needed: float) -> tuple[str, str, str]:
+def _verdict(comparison: Comparison | None, needed: float, net: float | None) -> tuple[str, str, str]:
     if comparison is None:
         return "open", "There is no naive composite to compare with", "没有可比的朴素合成因子"
-    if comparison.difference > needed * comparison.error:
+    better = comparison.difference > needed * comparison.error
+    if better and net is not None and net <= 0:
+        return (
+            "open",
+            "Ranks better than the naive composite, but does not earn its costs",
+            "排序优于朴素合成因子，但费后不赚钱",
+        )
+    if better:
         return "good", "Better than the naive composite", "优于朴素合成因子"
     if comparison.difference < -needed * comparison.error:
         return "bad", "Worse than the naive composite", "劣于朴素合成因子"
@@ -98,7 +118,7 @@ def _excess_tile(row: Row, naive: Row | None, days: int) -> Tile:
     title = "Top 10% excess a year, after costs" if annual else f"Top 10% excess in {days} days, after costs"
     return Tile(
         title,
-        "前 10% 年化超额(费后)" if annual else "前 10% 区间超额(费后,未年化)",
+        "前 10% 年化超额（费后）" if annual else "前 10% 区间超额（费后，未年化）",
         number(_excess(row, "net"), "signed_percent"),
         "",
         line,
@@ -112,12 +132,25 @@ def _warnings(facts: ReportFacts, row: Row) -> tuple[str, ...]:
         said.append(
             f"A Rank IC above {SUSPICIOUS_RANK_IC} on a real market is first suspected of a leak: run polygrain prove."
         )
-    net = _excess(row, "net")
-    if net is not None and net <= 0:
-        said.append("After costs its top 10% does not beat the equal-weighted universe.")
     if periods is not None and periods < FEW_PERIODS:
         said.append(f"Only {periods:.0f} non-overlapping periods: the errors themselves are uncertain.")
     return tuple(said)
+
+
+def _labels(evaluation: Evaluation) -> tuple[LabelLine, ...]:
+    cases = [evaluation.case(evaluation.facts.headline, label_days) for label_days in evaluation.facts.label_days]
+    rows = [factor_row(evaluation, case) for case in cases if evaluation.series(case) is not None]
+    return tuple(
+        LabelLine(
+            int(row["label_days"] or 0),
+            number(_figure(row, "rank_ic"), "ic"),
+            number(_figure(row, "rank_ic_se"), "ic"),
+            number(_figure(row, "vs_naive"), "difference"),
+            number(_figure(row, "vs_naive_se"), "ic"),
+            number(_excess(row, "net"), "signed_percent"),
+        )
+        for row in rows
+    )
 
 
 def overview(evaluation: Evaluation) -> Overview | None:
@@ -139,6 +172,6 @@ def overview(evaluation: Evaluation) -> Overview | None:
     navs = evaluation.navs(case, "top10pct")
     if navs is not None:
         tiles.append(_excess_tile(row, naive, len(navs.days) - 1))
-    tone, verdict, verdict_zh = _verdict(comparison, needed)
+    tone, verdict, verdict_zh = _verdict(comparison, needed, _excess(row, "net"))
     reason = _reason(facts, case, comparison, needed)
-    return Overview(tone, verdict, verdict_zh, reason, tuple(tiles), _warnings(facts, row))
+    return Overview(tone, verdict, verdict_zh, reason, tuple(tiles), _warnings(facts, row), _labels(evaluation))

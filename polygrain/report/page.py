@@ -31,7 +31,7 @@ NOT_PRINTED = ("table2_single_top10pct_by_year_gross",)
 FIGURE_TITLES = {
     "rank_ic_by_model": ("Rank IC by model", "各模型 Rank IC"),
     "cumulative_rank_ic": ("Cumulative Rank IC", "累计 Rank IC"),
-    "cumulative_excess": ("Cumulative excess: portfolio NAV over benchmark NAV", "累计超额(组合净值 / 基准净值)"),
+    "cumulative_excess": ("Cumulative excess: portfolio NAV over benchmark NAV", "累计超额（组合净值 / 基准净值）"),
 }
 _DARK = ("#9a9a9a", "#56b4e9", "#f0884a", "#2fc79b", "#e08cc0", "#e0b84a", "#8fd0f5", "#a5a8f0")
 

@@ -40,7 +40,8 @@ class Table:
     frame: pl.DataFrame
 
 
-def _table(name: str, title: str, title_zh: str, columns: Sequence[str], rows: Sequence[Row]) -> Table:
+def table_of(name: str, title: str, title_zh: str, columns: Sequence[str], rows: Sequence[Row]) -> Table:
+    """A table of these columns; what a row does not have, or has beside them, is null or left out."""
     schema: dict[str, type[pl.DataType]] = {"label_days": pl.Int32, "model": pl.String}
     schema |= dict.fromkeys(columns, pl.Float64)
     return Table(name, title, title_zh, pl.DataFrame(rows, schema=schema))
@@ -94,7 +95,7 @@ class Comparison:
 
 
 def against_naive(evaluation: Evaluation, case: Case) -> Comparison | None:
-    """The paired difference of daily Rank IC to the naive composite's; None where there is none to compare with."""
+    """The paired difference of daily Rank IC to the naive composite's; None with fewer than two such dates."""
     naive_case = evaluation.naive_case()
     if naive_case is None or naive_case == case:
         return None
@@ -106,7 +107,7 @@ def against_naive(evaluation: Evaluation, case: Case) -> Comparison | None:
     left = ours.rank_ic[[i for i, _ in both]]
     right = naive.rank_ic[[j for _, j in both]]
     difference, error = statistics.paired_difference(left, right, 3 * case.rebalance)
-    return Comparison(difference, error)
+    return Comparison(difference, error) if np.isfinite(error) else None
 
 
 def factor_row(evaluation: Evaluation, case: Case) -> Row:
@@ -147,7 +148,7 @@ def _factor_table(
     naive = evaluation.naive_case()
     if naive is not None and evaluation.series(naive) is not None:
         cases.append(naive)
-    return _table(name, title, title_zh, FACTOR_COLUMNS, [factor_row(evaluation, case) for case in cases])
+    return table_of(name, title, title_zh, FACTOR_COLUMNS, [factor_row(evaluation, case) for case in cases])
 
 
 def table1(evaluation: Evaluation) -> Table | None:
@@ -215,7 +216,7 @@ def _year_table(
     if not rows:
         return None
     years = sorted({key for row in rows for key in row} - {"label_days", "model", "annualised"})
-    return _table(name, title, title_zh, [*years, "annualised"], rows)
+    return table_of(name, title, title_zh, [*years, "annualised"], rows)
 
 
 def table2(evaluation: Evaluation) -> Table | None:
@@ -224,7 +225,7 @@ def table2(evaluation: Evaluation) -> Table | None:
         evaluation,
         "table2_single_top10pct_by_year_gross",
         "Table 2 · Top 10% excess by year before costs, one granularity",
-        "单一颗粒度 前 10% 分年度超额(费前)",
+        "单一颗粒度 前 10% 分年度超额（费前）",
         plain(evaluation, ("single",)),
     )
 
@@ -235,7 +236,7 @@ def table4(evaluation: Evaluation) -> Table | None:
         evaluation,
         "table4_top10pct_by_year_gross",
         "Table 4 · Top 10% excess by year, before costs",
-        "前 10% 组合分年度超额(费前)",
+        "前 10% 组合分年度超额（费前）",
         plain(evaluation, ("single", *MULTI)),
     )
 
@@ -258,7 +259,7 @@ def table3(evaluation: Evaluation) -> Table | None:
         rows.append(row)
     if not rows:
         return None
-    return _table(
+    return table_of(
         "table3_rank_ic_by_rebalance_and_price",
         "Table 3 · Rank IC by rebalance period and fill price",
         "不同调仓周期与成交价的 Rank IC",
@@ -279,7 +280,7 @@ def _universe_table(
         for universe in universes:
             row[universe] = figure(Case(case.model, case.label_days, case.rebalance, case.fill, universe))
         rows.append(row)
-    return _table(name, title, title_zh, universes, rows)
+    return table_of(name, title, title_zh, universes, rows)
 
 
 def figure11(evaluation: Evaluation) -> Table | None:
@@ -314,7 +315,7 @@ def figure12(evaluation: Evaluation) -> Table | None:
         evaluation,
         "figure12_top10pct_gross_by_universe",
         f"Figure 12 · Top 10% excess by universe, before costs, {'annualised' if annual else 'whole span'}",
-        "不同选股范围 前 10% 超额(费前)",
+        "不同选股范围 前 10% 超额（费前）",
         excess,
     )
 

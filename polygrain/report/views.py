@@ -88,10 +88,10 @@ FACTOR_HEADINGS = (
     Heading("win_rate", "Win rate", "胜率", "share"),
     *_portfolio("top10pct", "Top 10%", "前 10% ", "", "a year", "年化超额"),
     *_portfolio("top100", "Top 100", "前 100 只", "", "a year", "年化超额"),
-    *_portfolio("top10pct", "Top 10%", "前 10% ", "_period", "not annualised", "区间超额,未年化"),
-    *_portfolio("top100", "Top 100", "前 100 只", "_period", "not annualised", "区间超额,未年化"),
+    *_portfolio("top10pct", "Top 10%", "前 10% ", "_period", "not annualised", "区间超额，未年化"),
+    *_portfolio("top100", "Top 100", "前 100 只", "_period", "not annualised", "区间超额，未年化"),
     Heading("vs_naive", "against naive", "与朴素合成之差", "difference", "Rank IC", "秩相关", error="vs_naive_se"),
-    Heading("rank_ic_all", "all of U", "含买不进的", "ic", "Rank IC", "秩相关"),
+    Heading("rank_ic_all", "with unbuyable", "含买不进的", "ic", "Rank IC", "秩相关"),
     Heading("periods", "Periods", "独立期数", "count"),
 )
 FILL_TITLES = {"t0_close": ("T+0 close", "当日收盘"), "t1_vwap": ("T+1 VWAP", "次日均价")}

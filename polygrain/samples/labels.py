@@ -71,12 +71,16 @@ def tradable(members: Array, quotes: Quotes, fill: str) -> Array:
 
 
 class Label(Spec):
-    """What a network learns: the return over `days` trading days after the fill, as a target within each date."""
+    """What a network learns: the return over `days` trading days after the fill, as a target within each date.
+
+    `shuffle` is a control: returns change places within each date, drawn by this seed, so that there is nothing to learn.
+    """
 
     days: list[int] = Field(default=[5, 10])
     target: Literal["gaussian_rank", "excess", "raw"] = "gaussian_rank"
     fill: str = "t1_vwap"
     minimum: int = 50
+    shuffle: int | None = None
 
     def purge(self, horizon: int) -> int:
         """Days that a label reaches past its date: lag + H."""
@@ -95,10 +99,22 @@ class Label(Spec):
         """
         returns = self.returns(quotes, horizon)
         mask = tradable(members, quotes, self.fill) & np.isfinite(returns)
+        if self.shuffle is not None:
+            returns = shuffled(returns, mask, self.shuffle)
         if self.target == "gaussian_rank":
             return gaussian_rank(returns, mask, self.minimum)
         kept = np.where(mask & (mask.sum(axis=1, keepdims=True) >= self.minimum), returns, np.nan)
         return kept if self.target == "raw" else standardise(kept)
+
+
+def shuffled(values: Array, mask: Array, seed: int) -> Array:
+    """`values` [D, S] with those in `mask` permuted within each row; the rest as it was."""
+    rng = np.random.default_rng(seed)
+    mixed = values.copy()
+    for row, inside in enumerate(mask):
+        columns = np.flatnonzero(inside)
+        mixed[row, columns] = values[row, rng.permutation(columns)]
+    return mixed
 
 
 def standardise(values: Array) -> Array:

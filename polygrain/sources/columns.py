@@ -170,7 +170,8 @@ class Chunk:
         """Exchange-local time (naive) from stamps, or from a time column beside the date column `day`."""
         found = self.frame[column]
         if day is not None:
-            return self.trading_day(day).dt.combine(self._clock(column))
+            both = pl.DataFrame({"day": self.trading_day(day), "clock": self._clock(column)})
+            return both.select(pl.col("day").dt.combine(pl.col("clock"))).to_series()
         if isinstance(found.dtype, pl.String):
             form = _form(found, _STAMPS)
             zoned = _form(found, _ZONED) if form is None else None

@@ -46,9 +46,7 @@ class Synthetic(Source):
     def fingerprint(self) -> str:
         """sha256 (hex) of the settings, of this code, and of the numpy version, whose random streams may change."""
         settings = self.model_dump(mode="json")
-        code = code_fingerprint(
-            "sources.synthetic", "sources.synthetic_daily", "sources.synthetic_intraday", "market.rules", "market"
-        )
+        code = code_fingerprint("sources.synthetic", "sources.synthetic_daily", "sources.synthetic_intraday", "market")
         return fingerprint({"settings": settings, "code": code, "numpy": np.__version__})
 
     @property

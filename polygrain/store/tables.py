@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -95,12 +95,13 @@ def check(frame: pl.DataFrame, name: str, where: str, *, first_row: int = 1) -> 
     _columns(frame, schema, where)
     place = Place(where, first_row)
     frame = _typed(frame, schema, place)
-    for column, rule in schema.columns.items():
-        if column in frame.columns and not rule.nullable:
-            place.refuse(frame, pl.col(column).is_null(), column, "is missing")
-    for column, bad, reason in _VALUE_RULES.get(name, []):
-        if column in frame.columns:
-            place.refuse(frame, bad, column, reason)
+    missing = [
+        (column, pl.col(column).is_null(), "is missing")
+        for column, rule in schema.columns.items()
+        if column in frame.columns and not rule.nullable
+    ]
+    values = [rule for rule in _VALUE_RULES.get(name, []) if rule[0] in frame.columns]
+    place.refuse_any(frame, [*missing, *values])
     frame = _keyed(frame, schema, place)
     if name == "index_weights":
         _full_weights(frame, where)
@@ -113,6 +114,12 @@ class Place:
 
     where: str
     first_row: int = 1
+
+    def refuse_any(self, frame: pl.DataFrame, rules: Sequence[tuple[str, pl.Expr, str]]) -> None:
+        """`refuse` for the first of the rules (column, bad, reason) that a row breaks; one pass where none does."""
+        broken = frame.select(bad.fill_null(False).any().alias(str(n)) for n, (_, bad, _) in enumerate(rules)).row(0)
+        for column, bad, reason in (rule for rule, found in zip(rules, broken) if found):
+            self.refuse(frame, bad, column, reason)
 
     def refuse(self, frame: pl.DataFrame, bad: pl.Expr, column: str, reason: str, *, value: str | None = None) -> None:
         """Raise DataError for the first row where `bad` holds, naming `column` and its value (or `value`'s)."""

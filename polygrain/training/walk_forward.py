@@ -17,12 +17,12 @@ from torch import nn
 
 from polygrain.errors import DataError
 from polygrain.models.network import decode, initialised
-from polygrain.samples.windows import PanelFile, Samples, open_samples
+from polygrain.samples.windows import PanelFile, Samples, open_samples, steps
 from polygrain.spec import Spec
 from polygrain.store.commit import JSON, code_fingerprint, commit_json, fingerprint
 from polygrain.store.panel import Array
 from polygrain.training.checkpoint import Checkpoint, Epoch, load_tensors, save_tensors
-from polygrain.training.fit import FitOptions, fit, scores
+from polygrain.training.fit import FitOptions, fit, one_thread, scores
 from polygrain.training.folds import Fold
 
 
@@ -52,9 +52,11 @@ class TrainTask(Spec):
 
     @property
     def cost(self) -> float:
-        """What the task takes, in stock-free steps of one epoch; for starting the longest first."""
-        steps = sum(self.lookback * panel.bars / panel.step for panel in self.panels)
-        return steps * (len(self.fold.train) / self.options.every + len(self.fold.valid) / 3)
+        """What an epoch takes, in steps × parameters, for starting the longest task first; opens the panels."""
+        module = initialised(decode(self.network), self.open().features, self.seed)
+        parameters = sum(parameter.numel() for parameter in module.parameters())
+        length = sum(steps(self.lookback, panel.bars, panel.step) for panel in self.panels)
+        return parameters * length * (len(self.fold.train) / self.options.every + len(self.fold.valid) / 3)
 
     def open(self) -> Samples:
         """The task's samples, mapped from disk."""
@@ -135,10 +137,11 @@ def load_model(task: TrainTask, samples: Samples) -> nn.Module:
 def predict(module: nn.Module, samples: Samples, days: Sequence[int], chunk: int) -> Array:
     """Scores float32 [days, symbols] of U_t at each of `days`, NaN elsewhere; row t sees t's window only."""
     table = np.full((len(days), samples.symbols), np.nan, dtype=np.float32)
-    for row, day in enumerate(days):
-        symbols = samples.scored(day)
-        if len(symbols):
-            table[row, symbols.numpy()] = scores(module, samples, day, symbols, chunk).numpy()
+    with one_thread():
+        for row, day in enumerate(days):
+            symbols = samples.scored(day)
+            if len(symbols):
+                table[row, symbols.numpy()] = scores(module, samples, day, symbols, chunk).numpy()
     return table
 
 

@@ -22,7 +22,8 @@
       if (trace.error_x) copy.error_x = { ...trace.error_x, color: hue };
       return copy;
     });
-    const axis = given => ({ ...given, gridcolor: rule, linecolor: rule, zerolinecolor: muted, zerolinewidth: 1, automargin: true });
+    const titled = given => ({ ...given, font: { size: 13, color: muted } });
+    const axis = given => ({ ...given, title: titled(given.title), gridcolor: rule, linecolor: rule, zerolinecolor: muted, zerolinewidth: 1, automargin: true });
     const legend = figure.layout.showlegend === false ? 0 : Math.ceil(data.length / Math.max(1, Math.floor(width / 165)));
     const margin = { ...figure.layout.margin, b: figure.layout.margin.b + 24 * legend };
     const layout = {
@@ -34,7 +35,7 @@
       font: { family: css("--sans"), size: 13, color: ink },
       hoverlabel: { bgcolor: paper, bordercolor: rule, font: { color: ink, size: 12 } },
       legend: { ...figure.layout.legend, font: { size: 12, color: ink } },
-      xaxis: axis(figure.layout.xaxis),
+      xaxis: { ...axis(figure.layout.xaxis), tickangle: 0, nticks: Math.max(3, Math.floor(width / 110)) },
       yaxis: axis(figure.layout.yaxis),
       shapes: (figure.layout.shapes || []).map(shape => ({ ...shape, line: { ...shape.line, color: color(0) } })),
     };
@@ -53,7 +54,7 @@
   for (const slot of slots) {
     slot.addEventListener("click", event => {
       if (!event.target.matches(".switch button")) return;
-      for (const button of event.target.parentElement.children) button.ariaPressed = String(button === event.target);
+      for (const button of event.target.parentElement.children) button.setAttribute("aria-pressed", String(button === event.target));
       draw(slot);
     });
     draw(slot);

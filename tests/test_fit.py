@@ -1,0 +1,193 @@
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import training_data
+from torch import Tensor, nn
+
+from polygrain.errors import DataError
+from polygrain.models.network import decode, initialised
+from polygrain.training import fit as fit_module
+from polygrain.training.checkpoint import Checkpoint, Epoch
+from polygrain.training.fit import FitOptions, Fitted, fit, scores
+from polygrain.training.losses import LOSSES
+from polygrain.training.walk_forward import TrainTask
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing may catch it."""
+
+
+def run(task: TrainTask, checkpoint: Checkpoint | None = None, options: FitOptions | None = None) -> Fitted:
+    options = options or task.options
+    return fit(decode(task.network), task.open(), task.fold, options, seed=task.seed, checkpoint=checkpoint)
+
+
+def same(left: nn.Module, right: nn.Module) -> bool:
+    a, b = left.state_dict(), right.state_dict()
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def gradient(task: TrainTask, loss: str, chunk: int) -> tuple[float, list[Tensor]]:
+    """Loss and gradient of one date, without dropout noise between chunk sizes."""
+    samples, options = task.open(), FitOptions(loss=loss, chunk=chunk)
+    module = initialised(decode(task.network), samples.features, seed=1)
+    loop = fit_module._Loop(module, torch.optim.SGD(module.parameters()), samples, LOSSES[loss], options, 1, 0, None)
+    module.eval()
+    value = loop.backward(samples.batch(5))
+    return value, [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
+
+
+def test_it_learns_what_was_planted(tmp_path: Path) -> None:
+    task = training_data.write(tmp_path)
+    fitted = run(task, options=FitOptions(max_epochs=15, learning_rate=0.01))
+    assert fitted.best.valid_loss < 0.8  # the feature is target + noise of equal variance: .5 at best, 1 for nothing
+    assert fitted.dates == 15
+
+
+@pytest.mark.parametrize("loss", ["mse", "ic", "ccc"])
+def test_chunks_give_the_whole_dates_gradient(tmp_path: Path, loss: str) -> None:
+    task = training_data.write(tmp_path)
+    whole, one = gradient(task, loss, 1000)
+    chunked, many = gradient(task, loss, 7)
+    assert chunked == pytest.approx(whole, abs=1e-6)
+    for left, right in zip(one, many, strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-6)
+
+
+def test_the_process_is_left_as_it_was(tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    run(training_data.write(tmp_path), options=FitOptions(max_epochs=1))
+    assert torch.get_num_threads() == threads
+    assert (torch.tensor([1e-40]) * 1.0 > 0).item()  # a number that flushing would make 0
+
+
+def test_same_seed_same_bits_other_seed_other_bits(tmp_path: Path) -> None:
+    task = training_data.write(tmp_path)
+    first = run(task)
+    torch.manual_seed(99)  # the global generator has no say
+    again = run(task)
+    assert same(first.module, again.module)
+    assert first.history == again.history
+    assert not same(first.module, run(task.model_copy(update={"seed": 2})).module)
+
+
+@pytest.mark.parametrize("loss", ["mse", "ic"])
+def test_a_fit_killed_anywhere_goes_on_with_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: str
+) -> None:
+    task = training_data.write(tmp_path)
+    options = FitOptions(max_epochs=2, learning_rate=0.01, loss=loss, chunk=20, every=4)
+    whole = run(task, options=options)
+    monkeypatch.setattr(fit_module, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    stored = Checkpoint.save
+    for kill_at in range(10):  # 2 epochs × (4 dates + the epoch's end)
+        checkpoint, count = Checkpoint(tmp_path / f"{kill_at}.safetensors", "key"), iter(range(100))
+
+        def save(self: Checkpoint, *state: object, count=count, kill_at=kill_at) -> None:  # type: ignore[no-untyped-def]
+            stored(self, *state)  # type: ignore[arg-type]
+            if next(count) == kill_at:
+                raise Killed
+
+        monkeypatch.setattr(Checkpoint, "save", save)
+        with pytest.raises(Killed):
+            run(task, checkpoint, options)
+        monkeypatch.setattr(Checkpoint, "save", stored)
+        resumed = run(task, checkpoint, options)
+        assert same(resumed.module, whole.module), kill_at
+        assert resumed.history == whole.history, kill_at
+
+
+def test_another_fits_checkpoint_is_not_used_and_a_damaged_one_is_named(tmp_path: Path) -> None:
+    task, path = training_data.write(tmp_path), tmp_path / "state.safetensors"
+    run(task, Checkpoint(path, "one"), FitOptions(max_epochs=1))
+    assert same(run(task, Checkpoint(path, "other")).module, run(task).module)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DataError, match=r"state.safetensors: is damaged \(.*\); delete it and run again"):
+        run(task, Checkpoint(path, "other"))
+
+
+def test_the_best_epochs_weights_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = training_data.write(tmp_path)
+    losses = iter([3.0, 1.0, 2.0, 2.5, 0.1])
+    snapshots: list[dict[str, Tensor]] = []
+
+    def valid_loss(self: fit_module._Loop, day: int) -> float:
+        if day == task.fold.valid[0]:
+            snapshots.append({name: value.clone() for name, value in self.module.state_dict().items()})
+            self.planned = next(losses)  # type: ignore[attr-defined]
+        return self.planned  # type: ignore[attr-defined,no-any-return]
+
+    monkeypatch.setattr(fit_module._Loop, "valid_loss", valid_loss)
+    fitted = run(task, options=FitOptions(max_epochs=9, patience=2))
+    assert [epoch.valid_loss for epoch in fitted.history] == [3.0, 1.0, 2.0, 2.5]
+    assert fitted.best.number == 1
+    assert all(torch.equal(value, snapshots[1][name]) for name, value in fitted.module.state_dict().items())
+
+
+def test_every_kth_date_counts_back_from_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, seen = training_data.write(tmp_path), set()
+    stepped = fit_module._Loop.step
+
+    def step(self: fit_module._Loop, day: int) -> float:
+        seen.add(day)
+        return stepped(self, day)
+
+    monkeypatch.setattr(fit_module._Loop, "step", step)
+    run(task, options=FitOptions(max_epochs=1, every=4))
+    assert seen == {17, 13, 9, 5}
+
+
+def test_what_is_not_finite_stops_before_the_update(tmp_path: Path) -> None:
+    task = training_data.write(tmp_path)
+    panel = np.load(tmp_path / "panel.npy")
+    panel[20] = np.inf
+    np.save(tmp_path / "panel.npy", panel)
+    expected = r"fold 0 epoch 0 step \d+: the loss is nan on day number 1[0-2]; lower the learning rate or look at its"
+    with pytest.raises(DataError, match=expected):
+        run(task)
+
+
+def test_folds_without_targets_are_refused(tmp_path: Path) -> None:
+    task = training_data.write(tmp_path)
+    targets = np.load(tmp_path / "targets.npy")
+    targets[20:25] = np.nan
+    np.save(tmp_path / "targets.npy", targets)
+    with pytest.raises(DataError, match="fold 0: no validation date has targets"):
+        run(task)
+
+
+def test_progress_is_told_by_epoch(tmp_path: Path) -> None:
+    task, told = training_data.write(tmp_path), list[Epoch]()
+    fitted = fit(decode(task.network), task.open(), task.fold, task.options, seed=1, progress=told.append)
+    assert tuple(told) == fitted.history
+
+
+def test_scores_do_not_depend_on_the_chunk(tmp_path: Path) -> None:
+    task = training_data.write(tmp_path)
+    samples = task.open()
+    module = initialised(decode(task.network), samples.features, seed=1)
+    symbols = samples.scored(28)
+    whole = scores(module, samples, 28, symbols, 1000)
+    torch.testing.assert_close(scores(module, samples, 28, symbols, 7), whole, rtol=0, atol=1e-6)
+
+
+def test_memory_does_not_grow_with_the_dates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    peaks = []
+    batch = fit_module.Samples.batch
+
+    def watched(self: fit_module.Samples, day: int) -> fit_module.Batch:
+        status = Path("/proc/self/status").read_text()
+        peaks[-1] = max(peaks[-1], int(re.findall(r"RssAnon:\s+(\d+) kB", status)[0]))
+        return batch(self, day)
+
+    monkeypatch.setattr(fit_module.Samples, "batch", watched)
+    for days in (40, 40, 300):  # once more, so that what the first run warms up is not counted
+        task = training_data.write(tmp_path / str(days), days=days, symbols=300, bars=8)
+        fold = task.fold.model_copy(update={"train": tuple(range(3, days - 10)), "valid": tuple(range(days - 8, days))})
+        peaks.append(0)
+        run(task.model_copy(update={"fold": fold}), options=FitOptions(max_epochs=1))
+    assert Path(task.panels[0].path).stat().st_size > 8e6
+    assert peaks[2] - peaks[1] < 3000  # kB; the panel alone is 8,600

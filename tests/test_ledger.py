@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+from random_markets import quotes_of
+
+from polygrain.execution.fills import FILLS
+from polygrain.execution.ledger import Ledger, market
+
+VWAP = FILLS["t1_vwap"]
+
+
+def test_old_holdings_earn_to_the_fill_and_new_ones_from_it() -> None:
+    # Bought at 10 on day 1: .05 shares each of A and B. Day 2 at the fill A 12, B 10: .6 + .5 = 1.1; all into B: .11
+    # shares, closing at 11 → 1.21.
+    close = np.array([[10, 10], [10, 10], [13, 11.0]])
+    quotes = quotes_of(close, vwap=np.array([[10, 10], [10, 10], [12, 10.0]]))
+    ledger = Ledger(market(quotes, VWAP), cost_per_side=0.0015)
+    assert ledger.trade(1, ledger.drifted(1), np.array([0.5, 0.5])) == 1.0
+    assert ledger.closes(1, 2).tolist() == [1.0]
+    before = ledger.drifted(2)
+    np.testing.assert_allclose(before, [0.6, 0.5], rtol=1e-15)
+    # Σ|Δw| = .6/1.1 + .6/1.1
+    assert ledger.trade(2, before, np.array([0.0, 1.1])) == pytest.approx(1.2 / 1.1, rel=1e-15)
+    np.testing.assert_allclose(ledger.closes(2, 3), [1.21], rtol=1e-15)
+    assert ledger.net == pytest.approx((1 - 0.0015) * (1 - 0.0015 * 1.2 / 1.1), rel=1e-15)
+
+
+def test_a_suspended_stock_stands_still_and_a_split_moves_nothing() -> None:
+    close = np.array([[10], [10], [np.nan], [6.0]])
+    quotes = quotes_of(close, factor=np.array([[1], [1], [2], [2.0]]))
+    ledger = Ledger(market(quotes, VWAP), cost_per_side=0.0)
+    ledger.trade(1, ledger.drifted(1), np.array([1.0]))
+    np.testing.assert_allclose(ledger.closes(1, 4), [1.0, 1.0, 1.2], rtol=1e-15)
+    np.testing.assert_allclose(ledger.drifted(2), [1.0], rtol=1e-15)
+
+
+def test_a_delisted_stock_becomes_cash_at_its_last_price() -> None:
+    # Day 2 is the last day of A, which is suspended there: its last price is day 1's close, 8.
+    close = np.array([[10, 10], [8, 10], [np.nan, 10], [np.nan, 10.0]])
+    age = np.array([[9, 9], [9, 9], [9, 9], [0, 9]], np.int32)
+    quotes = quotes_of(close, vwap=np.where(np.isnan(close), np.nan, 10.0), age=age)
+    assert quotes.last_day.tolist() == [2, 4]
+    ledger = Ledger(market(quotes, VWAP), cost_per_side=0.0)
+    ledger.trade(1, ledger.drifted(1), np.array([0.5, 0.5]))
+    np.testing.assert_allclose(ledger.closes(1, 4), [0.9, 0.9, 0.9], rtol=1e-15)
+    np.testing.assert_allclose(ledger.drifted(2), [0.4, 0.5], rtol=1e-15)
+    assert ledger.cash == 0.0
+    np.testing.assert_allclose(ledger.drifted(3), [0.0, 0.5], rtol=1e-15)
+    assert ledger.cash == pytest.approx(0.4, rel=1e-15)
+
+
+def test_cash_earns_nothing() -> None:
+    quotes = quotes_of(np.array([[10], [10], [20.0]]))
+    ledger = Ledger(market(quotes, VWAP), cost_per_side=0.0)
+    ledger.trade(1, ledger.drifted(1), np.array([0.25]))
+    np.testing.assert_allclose(ledger.closes(1, 3), [1.0, 1.25], rtol=1e-15)
+
+
+def test_a_market_is_made_once() -> None:
+    quotes = quotes_of(np.array([[10], [10.0]]))
+    assert market(quotes, VWAP) is market(quotes, VWAP)

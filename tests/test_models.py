@@ -1,0 +1,101 @@
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from polygrain.errors import ConfigError
+from polygrain.models.encoder import Dropout, Encoder, set_generator
+from polygrain.models.network import NETWORKS, AnyNetwork, Network, decode, initialised, network
+from polygrain.models.single import Single
+from polygrain.spec import Spec
+
+ENCODERS = [
+    Encoder(hidden=6, direction=direction, pooling=pooling)
+    for direction in ("forward", "bidirectional")
+    for pooling in ("last", "attention")
+]
+
+
+class Section(Spec):
+    network: dict[str, AnyNetwork]
+
+
+def window(steps: int = 5, symbols: int = 9, features: int = 3) -> Tensor:
+    return torch.randn(steps, symbols, features, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_a_symbols_score_does_not_depend_on_the_others(encoder: Encoder) -> None:
+    module = initialised(Single(encoder=encoder), {"day": 3}, seed=1).eval()
+    x_LSF, order = window(), torch.randperm(9, generator=torch.Generator().manual_seed(1))
+    score_S = module({"day": x_LSF}).score_S
+    assert score_S.shape == (9,)
+    # Matrix products block their columns by position, so a symbol's last bits may move with its place.
+    torch.testing.assert_close(module({"day": x_LSF[:, order]}).score_S, score_S[order], rtol=0, atol=1e-6)
+    torch.testing.assert_close(module({"day": x_LSF[:, 2:4]}).score_S, score_S[2:4], rtol=0, atol=1e-6)
+
+
+def test_the_backward_half_of_last_has_read_the_whole_window() -> None:
+    module = Encoder(hidden=4, direction="bidirectional", pooling="last").build(3).eval()
+    x_LSF = window()
+    states, _ = module.gru.weights(x_LSF)
+    expected = torch.cat([states[-1, :, :4], states[0, :, 4:]], dim=1)
+    torch.testing.assert_close(module(x_LSF), expected, rtol=0, atol=1e-6)
+    early = x_LSF.clone()
+    early[-1] += 1  # the window's newest step moves the backward half too
+    assert (module(early)[:, 4:] != expected[:, 4:]).any()
+
+
+def test_initial_weights_come_from_the_seed_alone() -> None:
+    before = torch.random.get_rng_state()
+    first, again, other = (initialised(Single(), {"day": 3}, seed).state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["head.0.weight"], other["head.0.weight"])
+
+
+def test_dropout_draws_from_its_generator() -> None:
+    dropout, ones = Dropout(0.25), torch.ones(400, 25)
+    with pytest.raises(RuntimeError, match="needs a generator"):
+        dropout(ones)
+    set_generator(dropout, torch.Generator().manual_seed(1))
+    first, second = dropout(ones), dropout(ones)
+    assert not torch.equal(first, second)
+    set_generator(dropout, torch.Generator().manual_seed(1))
+    assert torch.equal(dropout(ones), first)
+    assert set(first.unique().tolist()) == {0.0, 1 / 0.75} or first.unique().numel() == 2
+    assert abs(first.mean().item() - 1) < 0.05  # 10,000 draws: 8 standard errors
+    assert torch.equal(dropout.eval()(ones), ones)
+
+
+def test_parameters_of_the_reports_networks() -> None:
+    # GRU: 3·32·(20 + 32 + 2) = 5,184; head: 32·64 + 64 + 64 + 1 = 2,177.
+    count = sum(p.numel() for p in Single(encoder=Encoder(hidden=32)).build({"day": 20}).parameters())
+    assert count == 5184 + 2177
+
+
+def test_names_and_inputs_of_single() -> None:
+    assert Single().models(["day", "60min"]) == {"day": ("day",), "60min": ("60min",)}
+    assert Single(suffix="biagru").models(["day"]) == {"day_biagru": ("day",)}
+    with pytest.raises(ConfigError, match="single reads one granularity, not day, 60min"):
+        Single().build({"day": 3, "60min": 3})
+
+
+def test_networks_are_decoded_by_kind() -> None:
+    section = Section.model_validate({"network": {"gru": {"kind": "single", "encoder": {"hidden": 8}}}})
+    assert section.network["gru"] == Single(encoder=Encoder(hidden=8))
+    assert Section.model_validate_json(section.model_dump_json()) == section
+    assert decode(section.network["gru"].model_dump_json()) == section.network["gru"]
+    with pytest.raises(ValidationError, match=r"unknown kind 'singel'; the kinds are .*single"):
+        Section.model_validate({"network": {"gru": {"kind": "singel"}}})
+    with pytest.raises(ValidationError, match=r"network\.gru\.encoder\.hiden"):
+        Section.model_validate({"network": {"gru": {"kind": "single", "encoder": {"hiden": 8}}}})
+
+
+def test_a_kind_registered_twice_is_refused() -> None:
+    class Other(Network):
+        kind: str = "single"
+
+    with pytest.raises(ConfigError, match="is registered by Single and Other"):
+        network(Other)
+    assert NETWORKS["single"] is Single
