@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated
@@ -12,20 +13,33 @@ import typer
 
 from polygrain import __version__, pipeline
 from polygrain.config import Experiment, load
-from polygrain.errors import PolygrainError
+from polygrain.errors import Interrupted, PolygrainError
 from polygrain.progress import to_terminal
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 Config = Annotated[Path, typer.Argument(help="The run's TOML configuration.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Override a key: --set protocol.every=2")]
 Out = Annotated[Path | None, typer.Option(help="The run folder; default runs/NAME.")]
 
 
-def _run(experiment: Experiment, config: Path, out: Path | None, last: str) -> Path:
-    return pipeline.run(
-        experiment, folder=out or Path("runs") / experiment.name, base=config.parent, last=last, progress=to_terminal()
-    )
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C as a refusal of ours: Typer would swallow it, in some versions as exit code 1, in others as 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; the same command resumes") from None
+
+
+def _run(experiment: Experiment, base: Path, out: Path, last: str) -> Path:
+    with _interruptible():
+        return pipeline.run(experiment, folder=out, base=base, last=last, progress=to_terminal())
+
+
+def _run_config(config: Path, overrides: list[str] | None, out: Path | None, last: str) -> Path:
+    experiment = load(config, overrides or ())
+    return _run(experiment, config.parent, out or Path("runs") / experiment.name, last)
 
 
 @app.command()
@@ -38,7 +52,7 @@ def demo(
     """
     with as_file(files("polygrain") / "demo.toml") as config:
         experiment = load(config, overrides or ())
-    report = pipeline.run(experiment, folder=out, base=out.parent, last="report", progress=to_terminal())
+    report = _run(experiment, out.parent, out, "report")
     typer.echo(f"The market is simulated. Report: {report.resolve()}")
 
 
@@ -48,14 +62,13 @@ def run(config: Config, overrides: Overrides = None, out: Out = None) -> None:
 
     Example: polygrain run examples/cn_a_15min.toml --set protocol.every=2
     """
-    report = _run(load(config, overrides or ()), config, out, "report")
+    report = _run_config(config, overrides, out, "report")
     typer.echo(f"Report: {report.resolve()}")
 
 
 def _stage(name: str, text: str) -> Callable[[Path, list[str] | None, Path | None], None]:
     def command(config: Config, overrides: Overrides = None, out: Out = None) -> None:
-        where = _run(load(config, overrides or ()), config, out, name)
-        typer.echo(str(where.resolve()))
+        typer.echo(str(_run_config(config, overrides, out, name).resolve()))
 
     command.__doc__ = f"{text}\n\nExample: polygrain {name} examples/cn_a_15min.toml"
     return command
@@ -73,25 +86,33 @@ def prove(config: Config, overrides: Overrides = None) -> None:
     """
     from polygrain.prove.causality import prove as prove_experiment
 
-    for line in prove_experiment(load(config, overrides or ()), base=config.parent, progress=to_terminal()):
-        typer.echo(line)
+    with _interruptible():
+        for line in prove_experiment(load(config, overrides or ()), base=config.parent, progress=to_terminal()):
+            typer.echo(line)
 
 
 @app.callback(invoke_without_command=True)
-def version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def start(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+) -> None:
     """Polygrain: multi-granularity deep-learning stock factors, from intraday bars to portfolios."""
-    if show:
+    if version:
         typer.echo(__version__)
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
 
 
 def main() -> None:
     """Run the command line; a refusal is one line on standard error and an exit code."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
     except PolygrainError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted; the same command resumes", file=sys.stderr)
-        sys.exit(3)
+    except typer.TyperException as error:
+        print(f"error: {' '.join(error.format_message().split()).rstrip('.')}; see polygrain --help", file=sys.stderr)
+        sys.exit(2)
+    # Not standalone, Typer returns the code of a typer.Exit; a verb itself returns None.
+    sys.exit(code)

@@ -7,10 +7,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import TypeVar
+
+from polygrain.errors import Interrupted
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -26,6 +29,8 @@ WORKER_ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
 }
 _PR_SET_PDEATHSIG = 1
+# Polars lets the system restart what a signal interrupts, so that Ctrl-C would go unnoticed while a wait lasts.
+_SECONDS_UNTIL_A_LOOK = 0.2
 
 
 def _start_worker(parent: int) -> None:
@@ -35,6 +40,16 @@ def _start_worker(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Processes that start inside never see Ctrl-C, not even before they are set up: they inherit the mask."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Pool:
@@ -66,7 +81,8 @@ class Pool:
     ) -> list[Result]:
         """Results in the order of `tasks`; the costliest start first; `done` is called as each one ends.
 
-        The first error stops what has not started and is raised here.
+        The first error is raised here, and it or an interruption ends the workers at once: a task must leave nothing
+        half done behind, whenever it ends. Interrupted where a worker was killed from outside.
         """
         order = sorted(range(len(tasks)), key=lambda i: -cost(tasks[i]) if cost else i)
         results: dict[int, Result] = {}
@@ -76,21 +92,40 @@ class Pool:
                 if done:
                     done(tasks[i], results[i])
             return [results[i] for i in range(len(tasks))]
-        futures: dict[Future[Result], int] = {self._started().submit(function, tasks[i]): i for i in order}
+        if not tasks:
+            return []
         try:
-            for future in as_completed(futures):
-                i = futures[future]
-                results[i] = future.result()
-                if done:
-                    done(tasks[i], results[i])
+            # Made before the mask: it starts a process of its own, which sets the mask back.
+            executor = self._started()
+            with _interrupts_blocked():
+                futures: dict[Future[Result], int] = {executor.submit(function, tasks[i]): i for i in order}
+            waiting = set(futures)
+            while waiting:
+                ended, waiting = wait(waiting, _SECONDS_UNTIL_A_LOOK, FIRST_COMPLETED)
+                for future in ended:
+                    i = futures[future]
+                    results[i] = future.result()
+                    if done:
+                        done(tasks[i], results[i])
+        except BrokenProcessPool:
+            self._kill()
+            raise Interrupted(
+                "a worker process was killed, most likely for lack of memory; the same command resumes, "
+                "and --set workers=1 needs less memory"
+            ) from None
         except BaseException:
-            for future in futures:
-                future.cancel()
+            self._kill()
             raise
         return [results[i] for i in range(len(tasks))]
 
+    def _kill(self) -> None:
+        """End the workers at once."""
+        for process in active_children():
+            process.kill()
+        self.close()
+
     def close(self) -> None:
-        """End the workers."""
+        """End the workers once they are idle."""
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
             self._executor = None

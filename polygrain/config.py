@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+import tomli_w
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from polygrain.ensembles import Mean
 from polygrain.errors import ConfigError
@@ -23,26 +25,64 @@ from polygrain.sources.files import Files
 from polygrain.sources.synthetic import Synthetic
 from polygrain.spec import Spec
 from polygrain.training.protocol import Protocol
-from polygrain.universe import Universe
+from polygrain.universe import Universe, parse
 
 Key = tuple[str | int, ...]
+
+# Model names become file names.
+_NAME = re.compile(r"[A-Za-z0-9_]+")
+
+
+def _distinct(key: str, values: Sequence[str | int]) -> None:
+    for value in values:
+        if values.count(value) > 1:
+            raise ConfigError(key, f"{value!r} is there twice; name each one once")
+
+
+def _check_least(key: str, values: Sequence[int], least: int) -> None:
+    for value in values:
+        if value < least:
+            raise ConfigError(key, f"must be at least {least}, not {value}")
+
+
+def _check_fill(key: str, fill: str) -> None:
+    if fill not in FILLS:
+        raise ConfigError(key, f"unknown fill {fill!r}; choose from {', '.join(FILLS)}")
+
+
+def _check_name(key: str, name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise ConfigError(key, f"{name!r} is part of a file name; use letters, digits and _ only")
+
+
+def _check_members(key: str, ensemble: Mean, granularities: Sequence[str]) -> None:
+    if ensemble.members is None:
+        return
+    if not ensemble.members:
+        raise ConfigError(key, "is empty; name at least one granularity, or leave the key out for all of them")
+    known = [*granularities, "coarsest", "finest"]
+    for member in ensemble.members:
+        if member not in known:
+            raise ConfigError(key, f"{member!r} is no granularity; choose from {', '.join(known)}")
 
 
 class Evaluation(Spec):
     """What every score is judged by: rebalance periods in days, fills, universes by name, cost per round trip."""
 
-    rebalance: list[int] = [5]
-    fills: list[str] = ["t1_vwap"]
-    universes: dict[str, str] = {"all": "all"}
+    rebalance: list[int] = Field(default=[5], min_length=1)
+    fills: list[str] = Field(default=["t1_vwap"], min_length=1)
+    universes: dict[str, str] = Field(default={"all": "all"}, min_length=1)
     cost: float = Field(default=0.003, ge=0)
 
     @model_validator(mode="after")
     def _known(self) -> Evaluation:
+        _distinct("evaluation.rebalance", self.rebalance)
+        _distinct("evaluation.fills", self.fills)
         for fill in self.fills:
-            if fill not in FILLS:
-                raise ValueError(f"unknown fill {fill!r}; choose from {', '.join(FILLS)}")
-        if any(days < 1 for days in self.rebalance):
-            raise ValueError("a rebalance period must be at least 1 day")
+            _check_fill("evaluation.fills", fill)
+        _check_least("evaluation.rebalance", self.rebalance, 1)
+        for name, expression in self.universes.items():
+            parse(expression, f"evaluation.universes.{name}")
         return self
 
     @property
@@ -67,32 +107,87 @@ class Experiment(Spec):
     ensemble: dict[str, Mean] = {}
     evaluation: Evaluation = Evaluation()
 
+    @field_validator("store")
+    @classmethod
+    def _beside_the_config(cls, store: str | None, info: ValidationInfo) -> str | None:
+        folder = (info.context or {}).get("folder")
+        if store is not None and "$" in store:
+            raise ConfigError("store", f"{store!r} names a variable; write the folder itself")
+        return store if store is None or folder is None else str(Path(folder) / store)
+
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
         names = [g.name for g in self.granularity]
-        if len(set(names)) != len(names):
-            raise ValueError(f"granularity names must differ, not {names}")
-        suffixes = [n.suffix for n in self.network.values()]
-        if len(set(suffixes)) != len(suffixes):
-            raise ValueError(f"network suffixes must differ, not {suffixes}")
+        _distinct("granularity", names)
+        self._check_bars()
+        if not self.label.days:
+            raise ConfigError("label.days", "is empty; give at least one number of trading days")
+        _distinct("label.days", self.label.days)
+        _check_least("label.days", self.label.days, 1)
+        _check_fill("label.fill", self.label.fill)
+        _distinct("protocol.seeds", self.protocol.seeds)
+        _check_least("protocol.seeds", self.protocol.seeds, 0)
         for name, ensemble in self.ensemble.items():
-            for member in ensemble.members or ():
-                if member not in (*names, "coarsest", "finest"):
-                    raise ValueError(
-                        f"ensemble.{name}.members: {member!r} is no granularity; choose from "
-                        f"{', '.join([*names, 'coarsest', 'finest'])}"
-                    )
+            _check_name(f"ensemble.{name}", name)
+            _check_members(f"ensemble.{name}.members", ensemble, names)
+        for name, network in self.network.items():
+            if network.suffix:
+                _check_name(f"network.{name}.suffix", network.suffix)
+        self._check_model_names()
         return self
+
+    def _check_bars(self) -> None:
+        """Refuse before the data is read what the source's bars cannot be put together to."""
+        session, base = self.source.session, self.source.base_bar
+        session.bars_a_day(base, key="source.bars.bar")
+        for granularity in self.granularity:
+            granularity.base_bars(session, base)
+            granularity.bars_a_day(session)
+
+    def _check_model_names(self) -> None:
+        """Scores are kept by model name, so that two models of one name would be one."""
+        stems = [(g.name, f"granularity {g.name}") for g in self.granularity]
+        stems += [(name, f"ensemble {name}") for name in self.ensemble]
+        owners = {"naive": "the naive composite"}
+        for key, network in self.network.items():
+            for stem, origin in stems:
+                model, owner = network.named(stem), f"network {key} with {origin}"
+                if model in owners:
+                    reason = f"{owners[model]} and {owner} are both called {model!r}; change a suffix or a name"
+                    raise ConfigError(f"network.{key}", reason)
+                owners[model] = owner
+
+
+def to_toml(experiment: Experiment) -> str:
+    """The whole experiment as TOML text that `load` reads back as the same experiment; what is unset is left out."""
+    return tomli_w.dumps(_without_nulls(experiment.model_dump(mode="json")))
+
+
+def _without_nulls(tree: dict[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            kept[key] = _without_nulls(value)
+        elif isinstance(value, list):
+            kept[key] = [_without_nulls(item) if isinstance(item, dict) else item for item in value]
+        elif value is not None:
+            kept[key] = value
+    return kept
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     """The experiment in a TOML file, with `a.b=c` overrides applied; relative paths are relative to the file."""
     try:
-        text = path.read_text(encoding="utf-8")
+        # -sig: some editors put a byte order mark first.
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(str(path), "no such file; give the path of a TOML configuration") from None
     except UnicodeDecodeError:
         raise ConfigError(str(path), "is not UTF-8 text; save the configuration as UTF-8") from None
+    except OSError as error:
+        raise ConfigError(
+            str(path), f"cannot be read: {error.strerror}; give the path of a TOML configuration"
+        ) from None
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -107,9 +202,12 @@ def decode(tree: dict[str, Any], folder: Path) -> Experiment:
     try:
         return Experiment.model_validate_json(json.dumps(tree, default=str), context={"folder": folder})
     except ValidationError as error:
-        first = error.errors()[0]
-        path = _without_tags(first["loc"], tree)
-        raise ConfigError(_dotted(path, tree), _reason(first, path)) from None
+        found = [(_without_tags(one["loc"], tree), one) for one in error.errors()]
+        # A misspelt required key is missing and unknown at once; the second says more.
+        first, _ = min(found, key=lambda pair: pair[1]["type"] != "extra_forbidden")
+        # Of what may be of several types, the type that was understood furthest was meant.
+        path, meant = max((p for p in found if p[0][: len(first)] == first), key=lambda pair: len(pair[0]))
+        raise ConfigError(_dotted(path, tree), _reason(meant, path, tree)) from None
 
 
 def _override(tree: dict[str, Any], override: str) -> None:
@@ -131,7 +229,7 @@ def _override(tree: dict[str, Any], override: str) -> None:
         if not isinstance(node, dict | list):
             raise ConfigError(".".join(parents[: depth + 1]), f"holds a value; --set {override!r} cannot go below it")
     if isinstance(node, list):
-        raise ConfigError(key, "names a whole list item; set one of its fields")
+        raise ConfigError(key, f"is an item of a list; set a field of a named item, or {'.'.join(parents)} as a whole")
     node[last] = value
 
 
@@ -139,8 +237,8 @@ def _named(items: list[Any], name: str, key: str) -> Any:
     for item in items:
         if isinstance(item, dict) and item.get("name") == name:
             return item
-    known = ", ".join(str(i.get("name")) for i in items if isinstance(i, dict))
-    raise ConfigError(key, f"no item is named {name!r}; choose from {known}")
+    known = ", ".join(str(item["name"]) for item in items if isinstance(item, dict) and "name" in item)
+    raise ConfigError(key, f"no item is named {name!r}; " + (f"choose from {known}" if known else "none has a name"))
 
 
 def _without_tags(location: Sequence[str | int], tree: Any) -> Key:
@@ -148,13 +246,16 @@ def _without_tags(location: Sequence[str | int], tree: Any) -> Key:
     path: list[str | int] = []
     node: Any = tree
     for i, part in enumerate(location):
-        if isinstance(node, dict) and part not in node and i < len(location) - 1:
+        last = i == len(location) - 1
+        if isinstance(node, dict):
+            if part not in node and not last:
+                continue
+            node = node.get(str(part))
+        elif isinstance(node, list) and isinstance(part, int):
+            node = node[part] if part < len(node) else None
+        else:
             continue
         path.append(part)
-        if isinstance(node, dict):
-            node = node.get(str(part))
-        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
-            node = node[part]
     return tuple(path)
 
 
@@ -171,10 +272,10 @@ def _dotted(path: Key, tree: Any) -> str:
     return ".".join(parts) or "config"
 
 
-def _reason(error: Any, path: Key) -> str:
+def _reason(error: Any, path: Key, tree: Any) -> str:
     kind = error["type"]
     if kind == "extra_forbidden":
-        choices = sorted(_fields(Experiment, path[:-1]))
+        choices = sorted(_fields(Experiment, path[:-1], tree))
         close = difflib.get_close_matches(str(path[-1]), choices, 1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         return f"unknown key; {hint}choose from {', '.join(choices)}"
@@ -190,17 +291,27 @@ def _reason(error: Any, path: Key) -> str:
     return f"{message} (given: {given!r})" if isinstance(given, str | int | float | bool) else message
 
 
-def _fields(annotation: Any, path: Key) -> set[str]:
-    """The field names allowed at a key, found through the declared types."""
+def _fields(annotation: Any, path: Key, node: Any) -> set[str]:
+    """The keys allowed at a place of the tree `node`, found through the declared types and the kinds given there."""
     if get_origin(annotation) is Annotated:
-        return _fields(get_args(annotation)[0], path)
+        return _fields(get_args(annotation)[0], path, node)
     if get_origin(annotation) in (Union, UnionType):
-        return set().union(*(_fields(option, path) for option in get_args(annotation)))
-    if get_origin(annotation) in (list, dict, tuple):
-        return _fields(get_args(annotation)[-1], path[1:]) if path else set()
+        return set().union(*(_fields(option, path, node) for option in get_args(annotation) if _may_be(option, node)))
+    if get_origin(annotation) in (list, dict):
+        return _fields(get_args(annotation)[-1], path[1:], _child(node, path[0])) if path else set()
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = {field.alias or name: field for name, field in annotation.model_fields.items()}
         if not path:
-            return set(annotation.model_fields)
-        field = annotation.model_fields.get(str(path[0]))
-        return _fields(field.annotation, path[1:]) if field else set()
+            return set(fields)
+        return _fields(fields[str(path[0])].annotation, path[1:], _child(node, path[0]))
     return set()
+
+
+def _may_be(option: Any, node: Any) -> bool:
+    """Whether a union's option is not ruled out by the `kind` given in the tree."""
+    fields = getattr(option, "model_fields", {})
+    return "kind" not in fields or not isinstance(node, dict) or fields["kind"].default == node.get("kind")
+
+
+def _child(node: Any, part: Any) -> Any:
+    return node[part] if isinstance(node, dict | list) else None

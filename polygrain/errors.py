@@ -7,20 +7,23 @@ class PolygrainError(Exception):
     exit_code = 2
 
 
-class ConfigError(PolygrainError):
-    """The configuration is refused; the message names the key."""
+class _Refusal(PolygrainError):
+    """Something at a place is refused; it keeps both apart, so that it survives the way out of a worker process."""
 
-    def __init__(self, key: str, reason: str) -> None:
-        self.key = key
-        super().__init__(f"{key}: {reason}")
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(place, reason)
+        self.place, self.reason = place, reason
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.reason}"
 
 
-class DataError(PolygrainError):
-    """Data is refused; `where` is FILE, FILE:ROW or FILE:ROW:COLUMN, rows counted from 1 without the header."""
+class ConfigError(_Refusal):
+    """The configuration is refused; the place is the key."""
 
-    def __init__(self, where: str, reason: str) -> None:
-        self.where = where
-        super().__init__(f"{where}: {reason}")
+
+class DataError(_Refusal):
+    """Data is refused; the place is FILE, FILE:ROW or FILE:ROW:COLUMN, rows counted from 1 without the header."""
 
 
 class CheckError(PolygrainError):

@@ -39,11 +39,13 @@ class _LineStep:
 
     def advance(self, amount: float = 1.0) -> None:
         self._done += amount
-        tenth = int(10 * self._done / self._total) if self._total else 10
+        share = min(self._done / self._total, 1.0) if self._total > 0 else 1.0
+        # Amounts such as .1 add up to just below the total.
+        tenth = int(10 * share + 1e-9)
         if tenth > self._tenth:
             self._tenth = tenth
             spent = time.monotonic() - self._start
-            left = spent * (self._total - self._done) / self._done
+            left = spent * (1 - share) / share
             print(
                 f"{self._label}: {10 * tenth}%, {spent:.0f} s spent, about {left:.0f} s left",
                 file=self._out,
@@ -54,7 +56,7 @@ class _LineStep:
 class Lines:
     """Progress as plain lines, for logs and pipes."""
 
-    def __init__(self, out: TextIO = sys.stderr) -> None:
+    def __init__(self, out: TextIO) -> None:
         self._out = out
 
     def say(self, text: str) -> None:

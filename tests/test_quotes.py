@@ -80,7 +80,7 @@ def test_ages_with_listings() -> None:
     assert result.traded[:, 0].tolist() == [False, True, True, True, True, False]
     assert result.notes == (
         "3 daily rows lie before their stock's listing or after its delisting and are left out.",
-        "No ST column: limit prices are those of stocks that are not ST.",
+        "No ST column: ST stocks are in U_t, and days on which they are locked at their own limits count as tradable.",
     )
 
 
@@ -88,9 +88,10 @@ def test_ages_without_listings() -> None:
     rows = [row("600000.SH", day, 10.0) for day in range(6)] + [row("600001.SH", day, 10.0) for day in (2, 3, 4)]
     result = read(rows)
     assert result.age[:, 0].tolist() == [LISTED_BEFORE + n for n in range(1, 7)]
-    assert result.age[:, 1].tolist() == [0, 0, 1, 2, 3, 0]
-    assert result.last_day.tolist() == [6, 4]
-    assert result.notes[0] == "2 of 2 stocks have no listings row: listed from their first daily row to their last."
+    # That no row follows day 4 is not known on day 4: the stock stands at its last close.
+    assert result.age[:, 1].tolist() == [0, 0, 1, 2, 3, 4]
+    assert result.last_day.tolist() == [6, 6]
+    assert result.notes[0].startswith("2 of 2 stocks have no listings row: listed from their first daily row;")
 
 
 def test_st_narrows_the_band_and_is_carried_forward() -> None:

@@ -78,9 +78,9 @@ def test_factor_row_by_hand(evaluation: Evaluation) -> None:
     small = one_case([0.1, 0.2, 0.3, -0.2], [9.0, 0.1, 0.1, 0.1], facts)
     case = small.case("day", 5)
     row = factor_row(small, case)
-    # Tracks {.1, .3} and {.2, −.2}: means .2 and 0, std .1 and .2, wins 1 and 1/2.
+    # Tracks {.1, .3} and {.2, −.2}: means .2 and 0, std .1√2 and .2√2, wins 1 and 1/2.
     assert row["rank_ic"] == pytest.approx(0.1)
-    assert row["icir"] == pytest.approx(0.1 / 0.15 * (260 / 2) ** 0.5)
+    assert row["icir"] == pytest.approx(0.1 / (0.15 * 2**0.5) * (260 / 2) ** 0.5)
     assert row["win_rate"] == pytest.approx(0.75)
     assert row["rank_ic_all"] == pytest.approx(0.05)
     assert row["periods"] == 2

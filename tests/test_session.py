@@ -1,4 +1,3 @@
-from datetime import time
 from typing import Literal
 
 import polars as pl
@@ -33,13 +32,6 @@ def test_minutes_and_bars() -> None:
     assert [A_SHARES.bars_a_day(bar) for bar in ("1min", "15min", "60min", "day", "week")] == [240, 16, 4, 1, 1]
     assert [A_SHARES.bars_in(bar, "15min") for bar in ("15min", "30min", "60min", "day", "week")] == [1, 2, 4, 16, 80]
     assert A_SHARES.bars_in("week", "day") == 5
-
-
-def test_ends() -> None:
-    assert A_SHARES.ends("60min") == [time(10, 30), time(11, 30), time(14), time(15)]
-    assert A_SHARES.ends("day") == A_SHARES.ends("week") == [time(15)]
-    # 240 = 2 · 90 + 60: the second bar runs over lunch, 30 minutes on each side of it.
-    assert A_SHARES.ends("90min", short_last_bar=True) == [time(11), time(14), time(15)]
 
 
 @pytest.mark.parametrize(
@@ -82,8 +74,6 @@ def test_every_minute_of_the_clock_against_a_list_of_minutes(length: int, stamp:
         want = {MINUTES[i] + 1: i // length for i in range(length - 1, 240, length)}
     got = numbers(list(range(1440)), f"{length}min", stamp)
     assert {minute: number for minute, number in enumerate(got) if number is not None} == want
-    ends = [(MINUTES[i] + 1) for i in range(length - 1, 240, length)]
-    assert A_SHARES.ends(f"{length}min") == [time(*divmod(minute, 60)) for minute in ends]
 
 
 def test_another_session() -> None:
@@ -117,7 +107,7 @@ def test_refusals_name_the_bar_and_what_to_do() -> None:
     refused = {
         "50min": "50min does not divide the session of 240 minutes; "
         "choose a length that does, or set short_last_bar = true",
-        "300min": "300min is longer than the session of 240 minutes",
+        "300min": "300min is longer than the session of 240 minutes; choose a shorter one",
         "hour": "'hour' is not a bar length; write 15min, day or week",
         "0min": "'0min' is not a bar length; write 15min, day or week",
     }
@@ -129,4 +119,4 @@ def test_refusals_name_the_bar_and_what_to_do() -> None:
     for bar, base in [("30min", "20min"), ("5min", "15min")]:
         with pytest.raises(ConfigError) as error:
             A_SHARES.bars_in(bar, base)
-        assert str(error.value) == f"bar: {bar} is not a whole number of base bars of {base}"
+        assert str(error.value) == f"bar: {bar} is not a whole number of base bars of {base}; choose a multiple"

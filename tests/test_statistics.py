@@ -7,11 +7,13 @@ from polygrain.evaluation import statistics
 
 
 def test_track_means_by_hand() -> None:
-    # Tracks of R = 2: (1, 3) and (−1, 1). Means 2, 0 → 1; std 1, 1 → 1; wins 1, ½ → ¾.
-    assert statistics.track_means(np.array([1, -1, 3, 1.0]), 2) == (1.0, 1.0, 0.75)
+    # Tracks of R = 2: (1, 3) and (−1, 1). Means 2, 0 → 1; std √2, √2 → √2 (n − 1 = 1); wins 1, ½ → ¾.
+    assert statistics.track_means(np.array([1, -1, 3, 1.0]), 2) == pytest.approx((1.0, 2**0.5, 0.75))
     # The same with a gap in the calendar and a missing value.
     values = np.array([1, -1, 3, np.nan, 1.0])
-    assert statistics.track_means(values, 2, [10, 11, 12, 13, 15]) == (1.0, 1.0, 0.75)
+    assert statistics.track_means(values, 2, [10, 11, 12, 13, 15]) == pytest.approx((1.0, 2**0.5, 0.75))
+    # One value a track has no standard deviation.
+    assert np.isnan(statistics.track_means(np.array([1.0, 2.0]), 2).std)
     assert np.isnan(statistics.track_means(np.array([np.nan]), 5)).all()
 
 

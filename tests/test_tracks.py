@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from random_markets import quotes_of, random_quotes, tape_of
 
 from polygrain.errors import ConfigError, DataError
-from polygrain.evaluation.tracks import SELECTIONS, Selection, Tracks, rebalanced, tracks
+from polygrain.evaluation.tracks import SELECTIONS, Selection, Tracks, benchmark_nav, rebalanced, tracks
 from polygrain.execution.fills import FILLS
 from polygrain.execution.quotes import Quotes
 from polygrain.store.panel import Array, Axes, Panel
@@ -123,7 +123,10 @@ def test_tracks_equal_the_oracle(seed: int) -> None:
     rule = Selection(name="x", share=0.3) if share else Selection(name="x", count=int(generator.integers(1, 6)))
     rebalance, start = int(generator.integers(1, 6)), int(generator.integers(1, 4))
     pool = members & (generator.random(stocks) < 0.7)
-    result = run(quotes, scores, members, rule, rebalance=rebalance, fill=fill, days=range(start, days), benchmark=pool)
+    equal = benchmark_nav(pool, quotes, rebalance=rebalance, fill=fill, days=range(start, days))
+    result = run(
+        quotes, scores, members, rule, rebalance=rebalance, fill=fill, days=range(start, days), benchmark=equal
+    )
     tape, lag, price = tape_of(quotes), FILLS[fill].lag, FILLS[fill].price
 
     def best(day: int) -> tuple[list[int], int]:

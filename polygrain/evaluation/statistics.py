@@ -17,7 +17,7 @@ LEAST_DAYS = 120
 
 
 class TrackMeans(NamedTuple):
-    """Mean, standard deviation (ddof 0) and share above 0 of a daily series by track, averaged over tracks."""
+    """Mean, standard deviation (ddof 1) and share above 0 of a daily series by track, averaged over tracks."""
 
     mean: float
     std: float
@@ -27,7 +27,8 @@ class TrackMeans(NamedTuple):
 def track_means(values: Array, rebalance: int, days: Sequence[int] | None = None) -> TrackMeans:
     """Statistics of `values` [dates] over R = `rebalance` tracks, those of dates ≡ k mod R; NaN values are left out.
 
-    `days` are the dates' numbers in the trading calendar (default 0, 1, 2, …). All NaN where no value is finite.
+    `days` are the dates' numbers in the trading calendar (default 0, 1, 2, …). All NaN where no value is finite;
+    no standard deviation where a track has one value.
     """
     number = np.arange(len(values)) if days is None else np.asarray(days)
     present = np.isfinite(values)
@@ -37,7 +38,7 @@ def track_means(values: Array, rebalance: int, days: Sequence[int] | None = None
         return TrackMeans(np.nan, np.nan, np.nan)
     return TrackMeans(
         mean=float(np.mean([part.mean() for part in parts])),
-        std=float(np.mean([part.std() for part in parts])),
+        std=float(np.mean([part.std(ddof=1) if len(part) > 1 else np.nan for part in parts])),
         win_rate=float(np.mean([(part > 0).mean() for part in parts])),
     )
 

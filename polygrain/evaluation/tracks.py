@@ -75,32 +75,43 @@ def tracks(
 ) -> Tracks:
     """R = `rebalance` portfolios of the best names, rebalanced every R days, started a day apart, each from cash.
 
-    `members` and `benchmark` (default: members) are bool [days, symbols], U_t or a part of it. `days` are the numbers
-    of the days with scores in order; a decision at t sees t, trades at the fill, and pays cost/2 · Σ|Δw|. NAV ends on
-    the last of `days`. ConfigError where there are too few days for every track to start.
+    `members` is bool [days, symbols], U_t or a part of it; `benchmark` the NAV that `benchmark_nav` gives for it, or
+    for another pool (default: computed from `members`). `days` are the numbers of the days with scores in order; a
+    decision at t sees t, trades at the fill, and pays cost/2 · Σ|Δw|. NAV ends on the last of `days`. ConfigError
+    where there are too few days for every track to start.
     """
     if (scores.axes.days, scores.axes.symbols) != (quotes.axes.days, quotes.axes.symbols):
         raise DataError("scores", "their days or symbols are not those of the quotes; align them first")
     lag, trading = fill_named(fill).lag, market(quotes, fill_named(fill))
     schedules = _schedules(days, rebalance, lag)
-    pool = members if benchmark is None else benchmark
 
     def best(day: int) -> tuple[Array, int]:
         ranked = np.flatnonzero(members[day] & np.isfinite(scores.values[day]))
         order = np.argsort(-scores.values[day, ranked], kind="stable")
         return ranked[order], rule.number(int(members[day].sum()))
 
+    gross, net, turnover = (np.full((rebalance, len(quotes.axes.days)), np.nan) for _ in range(3))
+    for k, schedule in enumerate(schedules):
+        gross[k], net[k], turnover[k] = _run(trading, schedule, lag, days[-1], best, cost / 2)
+    if benchmark is None:
+        benchmark = benchmark_nav(members, quotes, rebalance=rebalance, fill=fill, days=days)
+    first = tuple(schedule[0] + lag for schedule in schedules)
+    return Tracks(gross, net, benchmark, turnover, first, base=max(first) - 1, last=days[-1])
+
+
+def benchmark_nav(pool: Array, quotes: Quotes, *, rebalance: int, fill: str, days: Sequence[int]) -> Array:
+    """NAV [R, days] of all names of `pool` (bool [days, symbols]) in equal weights, without costs.
+
+    Dates, fills, drift and freezing are those of the portfolios that `tracks` sets beside it.
+    """
+    lag, trading = fill_named(fill).lag, market(quotes, fill_named(fill))
+
     def everyone(day: int) -> tuple[Array, int]:
         ranked = np.flatnonzero(pool[day])
         return ranked, len(ranked)
 
-    shape = (rebalance, len(quotes.axes.days))
-    gross, net, equal, turnover = (np.full(shape, np.nan) for _ in range(4))
-    for k, schedule in enumerate(schedules):
-        gross[k], net[k], turnover[k] = _run(trading, schedule, lag, days[-1], best, cost / 2)
-        equal[k] = _run(trading, schedule, lag, days[-1], everyone, 0.0)[0]
-    first = tuple(schedule[0] + lag for schedule in schedules)
-    return Tracks(gross, net, equal, turnover, first, base=max(first) - 1, last=days[-1])
+    schedules = _schedules(days, rebalance, lag)
+    return np.stack([_run(trading, schedule, lag, days[-1], everyone, 0.0)[0] for schedule in schedules])
 
 
 def _schedules(days: Sequence[int], rebalance: int, lag: int) -> list[list[int]]:

@@ -91,8 +91,13 @@ def quotes(store: Store, rules: Rules) -> Quotes:
     flag = panels.pop("st", None)
     st = None if flag is None else carried(flag) == 1.0
     if st is None:
-        notes.append("No ST column: limit prices are those of stocks that are not ST.")
-    up, down = _limits(axes, rules, panels, factor=factor, traded=traded, st=st, age=age)
+        notes.append(
+            "No ST column: ST stocks are in U_t, and days on which they are locked at their own limits count as "
+            "tradable."
+        )
+    up, down, broken = _limits(axes, rules, panels, factor=factor, traded=traded, st=st, age=age)
+    if broken:
+        notes.append(f"{broken:,} stock-days left their computed price band (relistings); no limit is assumed there.")
     return Quotes(
         axes,
         open=panels["open"],
@@ -136,13 +141,13 @@ def _ages(axes: Axes, present: Array, listings: pl.DataFrame | None) -> tuple[Ar
     """Trading days since listing [days, symbols] and notes.
 
     Between a listing before the first day and that day weekdays are counted. Without a listings row the first daily row
-    is the listing day, except on the first day, and the last daily row is the last day.
+    is the listing day, except on the first day, and there is no last day: that no row follows is not known before.
     """
     days, count = np.array(axes.days, dtype="datetime64[D]"), len(axes.symbols)
     rows = np.arange(len(axes.days))[:, None]
     ever = present.any(axis=0)
     first = np.where(ever, np.argmax(present, axis=0), len(days))
-    last = np.where(ever, len(days) - 1 - np.argmax(present[::-1], axis=0), -1)
+    last = np.where(ever, len(days) - 1, -1)
     offset = np.where(first == 0, LISTED_BEFORE, 0)
     known = {} if listings is None else {row["symbol"]: row for row in listings.iter_rows(named=True)}
     for i, symbol in enumerate(axes.symbols):
@@ -157,7 +162,10 @@ def _ages(axes: Axes, present: Array, listings: pl.DataFrame | None) -> tuple[Ar
         last[i] = end - 1
     age = np.where((rows >= first) & (rows <= last), rows - first + 1 + offset, 0).astype(np.int32)
     unlisted = count - sum(symbol in known for symbol in axes.symbols)
-    notes = [f"{unlisted} of {count} stocks have no listings row: listed from their first daily row to their last."]
+    notes = [
+        f"{unlisted} of {count} stocks have no listings row: listed from their first daily row; one that has left the "
+        "market stands at its last close."
+    ]
     return age, notes if unlisted else []
 
 
@@ -170,8 +178,8 @@ def _limits(
     traded: Array,
     st: Array | None,
     age: Array,
-) -> tuple[Array, Array]:
-    """Limit prices [days, symbols] by rule where the source gives none.
+) -> tuple[Array, Array, int]:
+    """Limit prices [days, symbols] by rule where the source gives none, and on how many stock-days a band was broken.
 
     A computed band that the day's own prices left by more than rounding was not in force (a relisting, a changed code):
     no limit on that day.
@@ -182,6 +190,7 @@ def _limits(
     close_factor = carried(np.where(traded, factor, np.nan))
     up, down = np.full(close.shape, np.nan), np.full(close.shape, np.nan)
     flags = np.zeros(close.shape, dtype=bool) if st is None else st
+    beyond = 0
     for rows in _blocks(len(axes.days)):
         before = slice(rows.start - 1, rows.stop - 1)
         reference = reference_price(close[before], close_factor[before], factor[rows])
@@ -190,6 +199,7 @@ def _limits(
         up[rows], down[rows] = limit_prices(reference, up_rate, down_rate, rules.at_least_one_tick(exchanges, days))
         slack = 0.02 + 0.005 * reference
         broken = (panels["high"][rows] > up[rows] + slack) | (panels["low"][rows] < down[rows] - slack)
+        beyond += int(broken.sum())
         up[rows][broken] = np.nan
         down[rows][broken] = np.nan
     for name, computed in (("up_limit", up), ("down_limit", down)):
@@ -199,7 +209,7 @@ def _limits(
     outside = age == 0
     up[outside] = np.nan
     down[outside] = np.nan
-    return up, down
+    return up, down, beyond
 
 
 def _blocks(days: int, size: int = 256) -> Sequence[slice]:

@@ -189,7 +189,7 @@ class _Work:
         def done(task: MonthTask, shards: dict[str, str]) -> None:
             for name, sha256 in shards.items():
                 inputs = self._inputs[name, task.month]
-                self.parts[name].put(_shard(task.month), inputs, sha256, {"sha256": sha256})
+                self.parts[name].put(_shard(task.month), inputs, sha256)
             if progress is not None:
                 progress(f"features of {task.month}")
 
@@ -201,7 +201,7 @@ class _Work:
         """The granularity's panel from its shards; DataError where one is damaged."""
         parts = self.parts[plan.name]
         axes = Axes(self.store.bar_days, self.store.symbols, plan.bars_a_day)
-        shards = {month: str(parts.facts(_shard(month))["sha256"]) for month in self.months}
+        shards = {month: parts.sha256(_shard(month)) for month in self.months}
         days = [day.isoformat() for day in axes.days]
         facts = PanelFacts(
             granularity=plan.name,

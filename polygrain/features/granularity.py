@@ -25,8 +25,8 @@ class Granularity(Spec):
 
     def bars_a_day(self, session: Session) -> int:
         """Rows of a day; ConfigError where the bar does not divide the session and `short_last_bar` is not set."""
-        return session.bars_a_day(self.bar, short_last_bar=self.short_last_bar)
+        return session.bars_a_day(self.bar, short_last_bar=self.short_last_bar, key=f"granularity.{self.name}.bar")
 
     def base_bars(self, session: Session, base_bar: str) -> int:
         """m, the nominal number of base bars in a bar; ConfigError where that is not a whole number."""
-        return session.bars_in(self.bar, base_bar)
+        return session.bars_in(self.bar, base_bar, key=f"granularity.{self.name}.bar")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from datetime import time
 from functools import cached_property
 from typing import Annotated, Literal
 
@@ -54,52 +53,41 @@ class Session(Spec):
         """Minutes of trading in a day: 240 for A-shares."""
         return sum(end - start for start, end, _ in self._spans)
 
-    def minutes_of(self, bar: str) -> int:
-        """Session minutes in a bar length: "15min" 15, "day" a session, "week" five; ConfigError for other text."""
+    def minutes_of(self, bar: str, key: str = "bar") -> int:
+        """Minutes in a bar: "15min" 15, "day" a session, "week" five of them; ConfigError at `key` for other text."""
         if bar == "day":
             return self.minutes
         if bar == "week":
             return DAYS_A_WEEK * self.minutes
         match = _MINUTES.fullmatch(bar)
         if match is None:
-            raise ConfigError("bar", f"{bar!r} is not a bar length; write 15min, day or week")
+            raise ConfigError(key, f"{bar!r} is not a bar length; write 15min, day or week")
         return int(match[1])
 
-    def bars_a_day(self, bar: str, *, short_last_bar: bool = False) -> int:
+    def bars_a_day(self, bar: str, *, short_last_bar: bool = False, key: str = "bar") -> int:
         """Rows a day of bars of this length: ⌈session / bar⌉; 1 for "week", which has a row for every day.
 
         ConfigError where the bar is longer than the session, or does not divide it without `short_last_bar`.
         """
         if bar == "week":
             return 1
-        minutes = self.minutes_of(bar)
+        minutes = self.minutes_of(bar, key)
         if minutes > self.minutes:
-            raise ConfigError("bar", f"{bar} is longer than the session of {self.minutes} minutes")
+            raise ConfigError(key, f"{bar} is longer than the session of {self.minutes} minutes; choose a shorter one")
         if self.minutes % minutes and not short_last_bar:
             raise ConfigError(
-                "bar",
+                key,
                 f"{bar} does not divide the session of {self.minutes} minutes; "
                 "choose a length that does, or set short_last_bar = true",
             )
         return -(-self.minutes // minutes)
 
-    def bars_in(self, bar: str, base: str) -> int:
+    def bars_in(self, bar: str, base: str, key: str = "bar") -> int:
         """m, the base bars in a bar: bar / base; ConfigError naming both where that is not a whole number."""
-        whole, rest = divmod(self.minutes_of(bar), self.minutes_of(base))
+        whole, rest = divmod(self.minutes_of(bar, key), self.minutes_of(base))
         if rest or not whole:
-            raise ConfigError("bar", f"{bar} is not a whole number of base bars of {base}")
+            raise ConfigError(key, f"{bar} is not a whole number of base bars of {base}; choose a multiple")
         return whole
-
-    def ends(self, bar: str, *, short_last_bar: bool = False) -> list[time]:
-        """The clock times at which a day's bars end: 60min 10:30, 11:30, 14:00, 15:00; errors as `bars_a_day`."""
-        count = self.bars_a_day(bar, short_last_bar=short_last_bar)
-        length = min(self.minutes_of(bar), self.minutes)
-        clocks = []
-        for number in range(1, count + 1):
-            elapsed = min(number * length, self.minutes)
-            start, before = next((s, b) for s, e, b in self._spans if elapsed <= b + e - s)
-            clocks.append(time(*divmod(start + elapsed - before, 60)))
-        return clocks
 
     def bar_number(self, minute_of_day: pl.Expr, bar: str, stamp: Literal["start", "end"]) -> pl.Expr:
         """Bar number within the day (UInt16, from 0) of stamps given in minutes since midnight.

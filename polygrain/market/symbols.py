@@ -9,7 +9,6 @@ import polars as pl
 from polygrain.errors import DataError
 
 EXCHANGES = ("SH", "SZ", "BJ")
-BOARDS = ("main", "chinext", "star", "bse")
 
 _SUFFIXES = {
     "SH": "SH", "XSHG": "SH", "SSE": "SH",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from polygrain.models.gru import GRU, AttentionPooling
@@ -17,11 +18,11 @@ from polygrain.spec import Spec
 class Encoder(Spec):
     """GRU over the steps, then pooling: the last state, or attention Σ α_t h_t, α = softmax_t(wᵀ tanh(W h_t + b))."""
 
-    hidden: int = 64
-    layers: int = 1
+    hidden: int = Field(default=64, ge=2)
+    layers: int = Field(default=1, ge=1)
     direction: Literal["forward", "bidirectional"] = "forward"
     pooling: Literal["last", "attention"] = "last"
-    dropout: float = 0.1
+    dropout: float = Field(default=0.1, ge=0, lt=1)
 
     @property
     def width(self) -> int:

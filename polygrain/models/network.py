@@ -9,10 +9,8 @@ import json
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
 
 import torch
-from pydantic import BeforeValidator, SerializeAsAny
 from torch import Tensor, nn
 
 from polygrain.errors import ConfigError
@@ -61,24 +59,12 @@ def network(kind: type[Network]) -> type[Network]:
     return kind
 
 
-def _by_kind(value: object) -> object:
-    if not isinstance(value, Mapping):
-        return value
-    if value.get("kind") not in NETWORKS:
-        raise ValueError(f"unknown kind {value.get('kind')!r}; the kinds are {', '.join(sorted(NETWORKS))}")
-    return NETWORKS[value["kind"]].model_validate(dict(value))
-
-
-AnyNetwork = Annotated[SerializeAsAny[Network], BeforeValidator(_by_kind)]
-"""A field of this type is decoded by its `kind`."""
-
-
 def decode(text: str) -> Network:
-    """The network whose JSON is `text`."""
-    decoded = _by_kind(json.loads(text))
-    if not isinstance(decoded, Network):
-        raise ValueError(f"not a network: {text}")
-    return decoded
+    """The network whose JSON is `text`; ConfigError where its kind is not registered."""
+    kind = json.loads(text)["kind"]
+    if kind not in NETWORKS:
+        raise ConfigError("network.kind", f"unknown kind {kind!r}; the kinds are {', '.join(sorted(NETWORKS))}")
+    return NETWORKS[kind].model_validate_json(text)
 
 
 def initialised(settings: Network, features: Mapping[str, int], seed: int) -> nn.Module:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
+from shutil import rmtree
 
 import polars as pl
 
 from polygrain.compute import Pool, pool
-from polygrain.config import Experiment
+from polygrain.config import Experiment, to_toml
 from polygrain.errors import ConfigError
 from polygrain.features import build
 from polygrain.features.library import chosen, missing
@@ -23,9 +24,21 @@ from polygrain.progress import Progress
 from polygrain.report.facts import FILE as FACTS_FILE
 from polygrain.report.page import write_report
 from polygrain.sources.ingest import ingest
-from polygrain.store.commit import JSON, code_fingerprint, commit_bytes, commit_json, file_fingerprint, fingerprint
+from polygrain.store.commit import (
+    JSON,
+    code_fingerprint,
+    commit_bytes,
+    commit_json,
+    file_fingerprint,
+    fingerprint,
+    locked,
+    sweep,
+)
 from polygrain.store.store import Store
 from polygrain.training.walk_forward import TrainTask
+
+# What scores and their evaluation are computed by, beside the predictions.
+_JUDGES = ("pipeline", "evaluation", "execution", "samples.labels", "universe", "market", "store")
 
 STAGES = {
     "ingest": "Read the source into the store.",
@@ -47,11 +60,19 @@ def run(experiment: Experiment, *, folder: Path, base: Path, last: str, progress
         job = _Job(experiment, folder.resolve(), base.resolve(), workers, progress)
         job.begin()
         made = folder
-        for name in STAGES:
-            made = job.stage(name)
-            if name == last:
-                break
+        with locked(job.folder):
+            sweep_all(job.folder)
+            for name in STAGES:
+                made = job.stage(name)
+                if name == last:
+                    break
         return made
+
+
+def sweep_all(folder: Path) -> None:
+    """Remove what killed processes left unfinished in a folder and the folders in it."""
+    for place in (folder, *folder.glob("*/")):
+        sweep(place)
 
 
 def store_folder(experiment: Experiment, folder: Path, base: Path) -> Path:
@@ -71,14 +92,19 @@ class _Job:
 
     def begin(self) -> None:
         """Refuse a folder that holds another experiment's run, then write the resolved config."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                "--out", f"{self.folder} cannot be made: {error.strerror}; choose another folder"
+            ) from None
         self.manifest = RunManifest(self.folder, self.experiment.name)
         if self.manifest.path.exists() and self.manifest.facts.get("name") not in (None, self.experiment.name):
             raise ConfigError(
                 "--out", f"{self.folder} holds the run {self.manifest.facts['name']!r}; choose another folder"
             )
         self.manifest.facts["name"] = self.experiment.name
-        commit_bytes(self.folder / "config.json", (self.experiment.model_dump_json(indent=1) + "\n").encode())
+        commit_bytes(self.folder / "config.toml", to_toml(self.experiment).encode())
 
     def stage(self, name: str) -> Path:
         """Run one stage, saying how long it took."""
@@ -114,6 +140,7 @@ class _Job:
         key = fingerprint([settings, self.experiment.protocol.lookback])
         folder = self.store_folder / f"features-{key[:12]}"
         with self.manifest.stage("features", fingerprint([key, self.market.store.fingerprint()])):
+            sweep_all(folder)
             self.panels = build.build(
                 self.market.store,
                 self.experiment.granularity,
@@ -129,21 +156,27 @@ class _Job:
         return training.tasks(self.market, self.panels, self.folder)
 
     def train(self) -> Path:
-        inputs = fingerprint([task.model_dump_json() for task in self.tasks])
-        with self.manifest.stage("train", inputs):
+        inputs, outputs = training.inputs(self.tasks), training.outputs(self.tasks, self.folder)
+        # The tasks would find out by themselves, but only in worker processes that take seconds to start.
+        if self.manifest.current("train", inputs):
+            self.manifest.skip("train")
+            return self.folder / "models"
+        with self.manifest.stage("train", inputs, outputs):
             results = training.train_all(self.tasks, self.workers, self.progress)
-        self.manifest.facts["models"] = {
-            r.name: {"epochs": len(r.facts.history), "best_epoch": r.facts.best.number, "dates": r.facts.dates}
-            for r in results
-        }
-        self.manifest.write()
+            self.manifest.facts["models"] = {
+                r.name: {"epochs": len(r.facts.history), "best_epoch": r.facts.best.number, "dates": r.facts.dates}
+                for r in results
+            }
+            # A fit removes its checkpoint, unless it is killed between its last two steps.
+            rmtree(self.folder / "checkpoints", ignore_errors=True)
         return self.folder / "models"
 
     def score(self) -> Path:
         Trials(self.store_folder).add(self.configuration, self.trial())
         outputs = ("scores.parquet", "seed_scores.parquet")
         predictions: list[JSON] = [file_fingerprint(task.predictions_file) for task in self.tasks]
-        inputs = fingerprint([predictions, self.configuration, code_fingerprint("pipeline", "ensembles", "evaluation")])
+        code = code_fingerprint(*_JUDGES, "ensembles")
+        inputs = fingerprint([predictions, self.configuration, self.market.store.fingerprint(), code])
         if self.manifest.current("score", inputs):
             self.manifest.skip("score")
             return self.folder / outputs[0]
@@ -172,7 +205,7 @@ class _Job:
     def evaluate(self) -> Path:
         outputs = ("rank_ic.parquet", "nav.parquet")
         settings = self.experiment.evaluation.model_dump(mode="json")
-        code = code_fingerprint("pipeline", "evaluation", "execution", "samples.labels", "universe", "market")
+        code = code_fingerprint(*_JUDGES)
         inputs = fingerprint(
             [file_fingerprint(self.folder / "scores.parquet"), settings, self.market.store.fingerprint(), code]
         )
@@ -181,7 +214,7 @@ class _Job:
             return self.folder / outputs[0]
         with self.manifest.stage("evaluate", inputs, outputs):
             scores = scoring.read_scores(self.folder / "scores.parquet", self.market)
-            with self.progress.step("evaluate", evaluating.cases(self.market, len(scores))) as step:
+            with self.progress.step("evaluate", evaluating.case_count(self.market, len(scores))) as step:
                 judged = evaluating.judge(self.market, scores, step)
             scoring.write_parquet(judged.rank_ic, self.folder / outputs[0])
             scoring.write_parquet(judged.nav, self.folder / outputs[1])

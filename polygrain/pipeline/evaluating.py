@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 import numpy as np
 import polars as pl
 
+from polygrain.errors import ConfigError
 from polygrain.evaluation.rank_ic import rank_ic
-from polygrain.evaluation.tracks import Selection, tracks
+from polygrain.evaluation.tracks import Selection, benchmark_nav, tracks
 from polygrain.execution.fills import FILLS, fill_price
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.scoring import Key
 from polygrain.progress import Step
 from polygrain.samples.labels import forward_returns, tradable
 from polygrain.store.panel import Array, Panel
-from polygrain.universe import evaluate
+from polygrain.universe import Facts, evaluate
 
 LEAST_MEMBERS = 10
 
@@ -35,17 +37,18 @@ def universes(market: Market, days: Array) -> Universes:
     panels: dict[str, Array] = {}
     missing: list[str] = []
     for name, expression in market.experiment.evaluation.universes.items():
-        market.facts.missing.discard(name)
-        before = set(market.facts.missing)
-        panel = market.members & evaluate(expression, market.facts, f"evaluation.universes.{name}")
-        unknown = market.facts.missing - before
+        facts = Facts(market.quotes, market.facts.index_members)
+        panel = market.members & evaluate(expression, facts, f"evaluation.universes.{name}")
         thin = int((panel[days].sum(axis=1) < LEAST_MEMBERS).sum())
-        if unknown:
-            missing.append(f"Universe {name} is left out: the data has no {', '.join(sorted(unknown))}.")
-        elif thin:
-            missing.append(
-                f"Universe {name} is left out: {thin} of {len(days)} days have fewer than {LEAST_MEMBERS} members."
-            )
+        unlisted = {
+            i: int((~np.asarray(facts.index_members[i].any(axis=1))[days]).sum()) for i in sorted(facts.indices)
+        }
+        reasons = [f"the data has no {gap}" for gap in sorted(facts.missing)]
+        reasons += [f"{i} has no members on {n} of {len(days)} days" for i, n in unlisted.items() if n]
+        if thin and not reasons:
+            reasons.append(f"{thin} of {len(days)} days have fewer than {LEAST_MEMBERS} members")
+        if reasons:
+            missing.append(f"Universe {name} is left out: {'; '.join(reasons)}.")
         else:
             panels[name] = panel
     return Universes(panels, tuple(missing))
@@ -65,21 +68,23 @@ def judge(market: Market, scores: Mapping[Key, Array], step: Step) -> Judged:
     found = {key: Panel(market.quotes.axes, _on_all_days(market, panel)) for key, panel in scores.items()}
     days = np.flatnonzero(np.isfinite(next(iter(found.values())).values).any(axis=1))
     chosen = universes(market, days)
+    if not chosen.panels:
+        raise ConfigError("evaluation.universes", f"none can be evaluated: {' '.join(chosen.missing)} Name another")
     settings = market.experiment.evaluation
     ics: list[pl.DataFrame] = []
     navs: list[pl.DataFrame] = []
     for fill, rebalance in product(settings.fills, settings.rebalance):
-        case = _Case(market, fill, rebalance, days)
+        cases = {name: _Case(market, fill, rebalance, members, days) for name, members in chosen.panels.items()}
         for (model, horizon), panel in found.items():
-            for universe, members in chosen.panels.items():
+            for universe, case in cases.items():
                 key = _key(model, horizon, rebalance, fill, universe)
-                ics.append(case.rank_ics(panel, members).select(*key, pl.all()))
-                navs += [part.select(*key, pl.all()) for part in case.navs(panel, members)]
+                ics.append(case.rank_ics(panel).select(*key, pl.all()))
+                navs += [part.select(*key, pl.all()) for part in case.navs(panel)]
             step.advance()
     return Judged(pl.concat(ics), pl.concat(navs), chosen.missing)
 
 
-def cases(market: Market, scores: int) -> int:
+def case_count(market: Market, scores: int) -> int:
     """How many steps `judge` takes."""
     return scores * len(market.experiment.evaluation.fills) * len(market.experiment.evaluation.rebalance)
 
@@ -96,42 +101,55 @@ def _key(model: str, horizon: int, rebalance: int, fill: str, universe: str) -> 
 
 @dataclass(frozen=True)
 class _Case:
-    """One fill and rebalance period over the scored day numbers `days`."""
+    """One fill and rebalance period in one universe, over the scored day numbers `days`."""
 
     market: Market
     fill: str
     rebalance: int
+    members: Array
     days: Array
 
-    def rank_ics(self, scores: Panel, members: Array) -> pl.DataFrame:
-        rule, quotes, days = FILLS[self.fill], self.market.quotes, self.days
-        returns = forward_returns(fill_price(quotes, rule), rule.lag, self.rebalance)[days]
-        mask = tradable(members, quotes, self.fill)[days] & np.isfinite(returns)
-        values = scores.values[days]
+    @cached_property
+    def returns(self) -> Array:
+        rule = FILLS[self.fill]
+        return forward_returns(fill_price(self.market.quotes, rule), rule.lag, self.rebalance)[self.days]
+
+    @cached_property
+    def mask(self) -> Array:
+        return tradable(self.members, self.market.quotes, self.fill)[self.days] & np.isfinite(self.returns)
+
+    @cached_property
+    def benchmark(self) -> Array:
+        days = [int(day) for day in self.days]
+        return benchmark_nav(self.members, self.market.quotes, rebalance=self.rebalance, fill=self.fill, days=days)
+
+    def rank_ics(self, scores: Panel) -> pl.DataFrame:
+        quotes, returns, mask, values = self.market.quotes, self.returns, self.mask, scores.values[self.days]
         frame = pl.DataFrame(
             {
-                "date": pl.Series([quotes.axes.days[day] for day in days], dtype=pl.Date),
+                "date": pl.Series([quotes.axes.days[day] for day in self.days], dtype=pl.Date),
                 "rank_ic": rank_ic(values, returns, mask),
-                "rank_ic_all": rank_ic(values, returns, members[days]),
+                "rank_ic_all": rank_ic(values, returns, self.members[self.days]),
                 "n": (mask & np.isfinite(values)).sum(axis=1).astype(np.int32),
             }
         )
         return frame.with_columns(pl.col("rank_ic", "rank_ic_all").fill_nan(None))
 
-    def navs(self, scores: Panel, members: Array) -> Iterator[pl.DataFrame]:
+    def navs(self, scores: Panel) -> Iterator[pl.DataFrame]:
         for rule in self.market.experiment.evaluation.selections:
-            yield self._nav(scores, members, rule)
+            yield self._nav(scores, rule)
 
-    def _nav(self, scores: Panel, members: Array, rule: Selection) -> pl.DataFrame:
+    def _nav(self, scores: Panel, rule: Selection) -> pl.DataFrame:
         result = tracks(
             scores,
-            members,
+            self.members,
             self.market.quotes,
             rule,
             rebalance=self.rebalance,
             fill=self.fill,
             cost=self.market.experiment.evaluation.cost,
             days=[int(day) for day in self.days],
+            benchmark=self.benchmark,
         )
         span = range(result.base, result.last + 1)
         dates = pl.Series([self.market.quotes.axes.days[day] for day in span], dtype=pl.Date)

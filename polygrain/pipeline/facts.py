@@ -64,12 +64,13 @@ def report_facts(
 
 def _data(market: Market, features: Mapping[str, Sequence[str]]) -> list[Detail]:
     store, experiment = market.store, market.experiment
+    members = market.members[market.bar_rows].sum(axis=1)
     lines = [
         ("Source", f"{experiment.source.kind}, base bar {store.facts.base_bar}"),
         ("Days", f"{len(store.days)}, {store.days[0]} to {store.days[-1]}"),
         ("Days with bars", f"{len(store.bar_days)}, {store.bar_days[0]} to {store.bar_days[-1]}"),
         ("Stocks", f"{len(store.symbols):,}"),
-        ("Mean stocks in U_t", f"{market.members[market.bar_rows].sum(axis=1).mean():,.0f}"),
+        ("Mean stocks in U_t", f"{members[members > 0].mean():,.0f}"),
         ("Amount", store.facts.amount),
         ("Look-back", f"{experiment.protocol.lookback} trading days"),
     ]
@@ -82,18 +83,20 @@ def _conventions(experiment: Experiment) -> list[str]:
     protocol, label = experiment.protocol, experiment.label
     least = min(MIN_TRADED, protocol.lookback)
     return [
-        f"U_t: {experiment.universe.base}, traded on t and on at least {least} of the {protocol.lookback} look-back days.",
+        f"U_t: {experiment.universe.base}, traded on t and on at least {least} of the {protocol.lookback} look-back "
+        "days.",
         "M_t: U_t, and can be bought at the fill; it masks loss, label ranks and Rank IC.",
-        f"Labels: return over {' and '.join(map(str, label.days))} trading days from {label.fill}, as {label.target}.",
+        f"Labels: return over {' and '.join(map(str, label.days))} trading days from {label.fill}, as {label.target}"
+        + ("." if label.shuffle is None else f", SHUFFLED within each date by seed {label.shuffle}: a control run."),
         "Rank IC: Spearman with average ranks by date over M_t; mean and win rate by track, then the mean over tracks.",
-        "ICIR: mean / std × √(260/R). Standard errors: Newey-West, lag 3R.",
-        f"Training: at most {protocol.train} dates, validation {protocol.valid}, refitted every {protocol.refit} days; "
-        "every label ends before the next part begins.",
+        "ICIR: mean / std (ddof 1) × √(260/R). Standard errors: Newey-West, lag 3R.",
+        f"Training: at most {protocol.train} days, one in {protocol.every} used, validation {protocol.valid} days, "
+        f"refitted every {protocol.refit}; loss {protocol.loss}; every label ends before the next part begins.",
         "Portfolios: R staggered tracks, equal weights, blocked names keep their drifted value; benchmark: all of the "
         "universe in equal weights, without costs.",
         f"Costs: {experiment.evaluation.cost:.2%} per round trip, half of it a side.",
         "Excess: R_p − R_b unscaled by year or period; annualised: the difference of returns scaled to 242 days, never "
-        "below 120 days.",
+        "below 120 days. Counted from the close before the last track's first fill.",
         "Scores: z per date over U_t; ensembles average z-scores.",
     ]
 

@@ -2,15 +2,53 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from polygrain import __version__
 from polygrain.errors import DataError
+from polygrain.spec import Spec
 from polygrain.store.commit import JSON, commit_json, file_fingerprint
+
+
+class StageEntry(Spec):
+    """A finished stage: fingerprint of its inputs, sha256 of its outputs by file name, and the time it took."""
+
+    inputs: str
+    outputs: dict[str, str]
+    seconds: float
+
+
+class _Facts(Spec):
+    """What a run says of itself beside its stages."""
+
+    name: str
+    models: dict[str, dict[str, int]] = {}
+    missing: list[str] = []
+
+
+class _Trial(Spec):
+    fingerprint: str
+    first_run: str
+    note: str
+
+
+_TRIALS = TypeAdapter(list[_Trial])
+
+
+class _Document(Spec):
+    """The content of manifest.json."""
+
+    version: Literal[1]
+    name: str
+    polygrain: str
+    stages: dict[str, StageEntry]
+    facts: _Facts
 
 
 class RunManifest:
@@ -23,7 +61,7 @@ class RunManifest:
         self.folder = folder
         self.path = folder / "manifest.json"
         self.name = name
-        self.stages: dict[str, dict[str, JSON]] = {}
+        self.stages: dict[str, StageEntry] = {}
         self.facts: dict[str, JSON] = {}
         self.skipped: set[str] = set()
         if self.path.exists():
@@ -31,19 +69,17 @@ class RunManifest:
 
     def _read(self) -> None:
         try:
-            value = json.loads(self.path.read_bytes())
-            self.stages, self.facts = dict(value["stages"]), dict(value["facts"])
-        except (ValueError, KeyError, TypeError):
+            document = _Document.model_validate_json(self.path.read_bytes())
+            self.stages, self.facts = document.stages, document.facts.model_dump()
+        except (ValidationError, OSError):
             raise DataError(str(self.path), "is damaged or not a run's; remove the run folder and run again") from None
 
     def current(self, stage: str, inputs: str) -> bool:
         """Whether the stage was finished from the same inputs and its outputs still have their recorded bytes."""
         entry = self.stages.get(stage)
-        if entry is None or entry["inputs"] != inputs:
+        if entry is None or entry.inputs != inputs:
             return False
-        outputs = entry["outputs"]
-        assert isinstance(outputs, dict)
-        files = [(self.folder / name, sha) for name, sha in outputs.items()]
+        files = [(self.folder / name, sha) for name, sha in entry.outputs.items()]
         return all(file.is_file() and file_fingerprint(file) == sha for file, sha in files)
 
     def skip(self, stage: str) -> None:
@@ -56,21 +92,20 @@ class RunManifest:
         start = time.monotonic()
         yield
         seconds = round(time.monotonic() - start, 3)
-        hashes: Mapping[str, JSON] = {name: file_fingerprint(self.folder / name) for name in outputs}
-        self.stages[stage] = {"inputs": inputs, "outputs": hashes, "seconds": seconds}
+        hashes = {name: file_fingerprint(self.folder / name) for name in outputs}
+        self.stages[stage] = StageEntry(inputs=inputs, outputs=hashes, seconds=seconds)
         self.write()
 
     def seconds(self, stage: str) -> float:
         """How long the stage took when it last ran."""
-        value = self.stages[stage]["seconds"]
-        assert isinstance(value, int | float)
-        return float(value)
+        return self.stages[stage].seconds
 
     def write(self) -> None:
         """Commit the manifest."""
+        stages: JSON = {name: entry.model_dump() for name, entry in self.stages.items()}
         commit_json(
             self.path,
-            {"version": 1, "name": self.name, "polygrain": __version__, "stages": self.stages, "facts": self.facts},
+            {"version": 1, "name": self.name, "polygrain": __version__, "stages": stages, "facts": self.facts},
         )
 
 
@@ -88,8 +123,8 @@ class Trials:
         if not self.path.exists():
             return []
         try:
-            return list(json.loads(self.path.read_bytes()))
-        except ValueError:
+            return [trial.model_dump() for trial in _TRIALS.validate_json(self.path.read_bytes())]
+        except (ValidationError, OSError):
             raise DataError(str(self.path), "is damaged; restore it, or count the trials before it by hand") from None
 
     def add(self, fingerprint: str, facts: Mapping[str, JSON]) -> None:

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from polygrain.config import Experiment
+from polygrain.errors import ConfigError
 from polygrain.execution.quotes import Quotes, quotes
 from polygrain.market.rules import load_rules
 from polygrain.market.session import Session
@@ -38,7 +39,12 @@ class Market:
 
     @cached_property
     def members(self) -> Array:
-        return members(self.experiment.universe, self.facts, self.experiment.protocol.lookback)
+        found = members(self.experiment.universe, self.facts, self.experiment.protocol.lookback)
+        unknown = sorted(self.facts.missing - {"st"})
+        if unknown:
+            known = ", ".join(sorted(self.facts.index_members)) or "none"
+            raise ConfigError("universe.base", f"the data has no {', '.join(unknown)}; its indices: {known}")
+        return found
 
     @cached_property
     def before_open(self) -> Array:

@@ -52,11 +52,10 @@ def by_seed(tasks: Sequence[TrainTask], shape: tuple[int, int]) -> dict[int, Sco
 
 def average(panels: Iterable[Array]) -> Array:
     """The mean of z-scores, z-scored again per date."""
-    stacked = [panel.astype(np.float64) for panel in panels]
-    total = stacked[0].copy()
-    for panel in stacked[1:]:
-        total += panel
-    return np.asarray(standardise(total / len(stacked)), dtype=np.float32)
+    total, count = np.zeros(()), 0
+    for panel in panels:
+        total, count = total + panel.astype(np.float64), count + 1
+    return np.asarray(standardise(total / count), dtype=np.float32)
 
 
 def all_scores(market: Market, seeds: Mapping[int, Scores]) -> Scores:

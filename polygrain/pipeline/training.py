@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from polygrain.compute import Pool
 from polygrain.errors import ConfigError
@@ -14,7 +15,7 @@ from polygrain.market.session import DAYS_A_WEEK
 from polygrain.pipeline.market import Market
 from polygrain.progress import Progress
 from polygrain.samples.windows import PanelFile
-from polygrain.store.commit import commit
+from polygrain.store.commit import JSON, code_fingerprint, commit, file_fingerprint, fingerprint
 from polygrain.store.panel import Array
 from polygrain.training.folds import Fold, walk_forward
 from polygrain.training.walk_forward import TaskResult, TrainTask, train
@@ -77,6 +78,20 @@ def tasks(market: Market, panels: Mapping[str, Path], folder: Path) -> list[Trai
     if len({task.name for task in found}) != len(found):
         raise ConfigError("network", "two networks give models of the same name; give them different suffixes")
     return found
+
+
+def inputs(found: Sequence[TrainTask]) -> str:
+    """Fingerprint of all that models and predictions are made from; a panel's content is in its file's name."""
+    shared = sorted({file for task in found for file in (task.targets, task.members)})
+    code: JSON = [code_fingerprint("models", "samples", "training"), torch.__version__]
+    content: JSON = [file_fingerprint(Path(file)) for file in shared]
+    return fingerprint([[task.model_dump_json() for task in found], content, code])
+
+
+def outputs(found: Sequence[TrainTask], folder: Path) -> list[str]:
+    """The models, their facts and the predictions, relative to the run folder."""
+    files = [file for t in found for file in (t.model_file, t.model_file.with_suffix(".json"), t.predictions_file)]
+    return [str(file.relative_to(folder)) for file in files]
 
 
 def train_all(found: list[TrainTask], pool: Pool, progress: Progress) -> list[TaskResult]:

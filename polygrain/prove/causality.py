@@ -18,7 +18,7 @@ from polygrain.errors import CheckError, ConfigError
 from polygrain.market.session import Session
 from polygrain.pipeline import store_folder
 from polygrain.progress import Progress
-from polygrain.prove.observe import Models, Observation, moment, observe, run_stages, train_before
+from polygrain.prove.observe import DAY, Models, Observation, moment, observe, run_stages, train_before
 from polygrain.prove.perturb import INTERVALS, REPLACEMENTS, Cutoff, Held, Replacement, replace
 from polygrain.sources.ingest import ingest
 from polygrain.sources.source import REFERENCE
@@ -149,7 +149,7 @@ class Proof:
             differs = ~_same_bits(expected, actual)
             if differs.any():
                 where = np.argwhere(differs)[0]
-                day = self.days[int(ours.known[rows[where[0]]]) // 10_000]
+                day = self.days[int(ours.known[rows[where[0]]]) // DAY]
                 symbol = (
                     self.known.symbols[where[1]]
                     if expected.shape[1] == len(self.known.symbols)
@@ -204,7 +204,7 @@ def _check_part(part: _Part) -> list[str]:
 
 
 def prove(experiment: Experiment, *, base: Path, progress: Progress) -> list[str]:
-    """Check a sample of the config's data at 56 cutoffs under three replacements.
+    """Check a sample of the config's data at 56 cutoffs under both replacements.
 
     CheckError names what depends on the future.
     """

@@ -19,9 +19,10 @@ from polygrain.execution.fills import FILLS
 from polygrain.features.build import build
 from polygrain.features.granularity import Granularity
 from polygrain.pipeline.market import Market
+from polygrain.pipeline.scoring import Scores, all_scores
 from polygrain.pipeline.training import coarse_to_fine, panel_file
 from polygrain.prove.perturb import Cutoff
-from polygrain.samples.labels import tradable
+from polygrain.samples.labels import standardise, tradable
 from polygrain.samples.windows import PanelFile, Samples
 from polygrain.sources.ingest import ingest
 from polygrain.sources.source import Source
@@ -35,6 +36,7 @@ from polygrain.universe import evaluate
 DAY = 10_000
 CLOSE = DAY - 1
 REBALANCE = 5
+CHUNK = 512
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,9 @@ def observe(stages: Stages, models: Models, scored: Sequence[int]) -> Observatio
         ics = rank_ic(naive, returns, tradable(market.members, quotes, label.fill) & np.isfinite(returns))
         seen[f"rank_ic.{horizon}d"] = closes(ics[:, None], lag + horizon)
     seen |= _features(stages)
-    seen |= _scores(stages, models, scored)
+    days = [day for day in scored if day < stages.days]
+    seen |= _windows(stages, days)
+    seen |= _scores(stages, models, days)
     seen["nav"] = closes(_nav(market, naive))
     return Observation(quotes.axes.symbols, seen)
 
@@ -152,27 +156,36 @@ def _row_moments(market: Market, granularity: Granularity) -> Array:
     return np.asarray((days[:, None] * DAY + ends).reshape(-1))
 
 
-def _scores(stages: Stages, models: Models, scored: Sequence[int]) -> dict[str, Observed]:
-    """Windows and scores, predicted anew, on a few days; the panels' other days count as unknown."""
-    found = {}
-    days = [day for day in scored if day < stages.days]
-    rows = stages.market.bar_rows
-    known = rows[days] * DAY + CLOSE
-    for (model, horizon), (names, module) in models.items():
-        samples = stages.samples[names][horizon]
-        found[f"scores.{model}.{horizon}d"] = Observed(predict(module, samples, days, 512), known)
+def _windows(stages: Stages, days: Sequence[int]) -> dict[str, Observed]:
+    """x of every granularity on `days`, [days, symbols, steps × features]."""
+    known = stages.market.bar_rows[list(days)] * DAY + CLOSE
     every = torch.arange(len(stages.market.store.symbols))
+    found = {}
     for names, by_horizon in stages.samples.items():
         samples = next(iter(by_horizon.values()))
         for name in names:
             x = [samples.x(day, every)[name].numpy().swapaxes(0, 1).copy() for day in days]
-            shape = (len(days), len(every), -1)
-            found[f"windows.{name}"] = Observed(np.stack(x).reshape(shape), known)
+            found[f"windows.{name}"] = Observed(np.reshape(x, (len(days), len(every), -1)), known)
     return found
 
 
+def _scores(stages: Stages, models: Models, days: Sequence[int]) -> dict[str, Observed]:
+    """Scores predicted anew on `days`, and the ensembles of them, as the score stage makes them."""
+    if not models:
+        return {}
+    market = stages.market
+    panels = {}
+    for (model, horizon), (names, module) in models.items():
+        panel = np.full((stages.days, len(market.store.symbols)), np.nan, np.float32)
+        panel[list(days)] = standardise(predict(module, stages.samples[names][horizon], days, CHUNK))
+        panels[model, horizon] = panel
+    made = all_scores(market, {1: Scores(valid=panels, test=panels)}).test
+    known = market.bar_rows * DAY + CLOSE
+    return {f"scores.{model}.{horizon}d": Observed(panel, known) for (model, horizon), panel in made.items()}
+
+
 def _nav(market: Market, scores: Array) -> Array:
-    """Gross NAV [days, tracks + symbols padding] of the naive composite's top portfolio."""
+    """NAV after costs and of the benchmark, [days, 2 × tracks], of the naive composite's top portfolio."""
     days = np.flatnonzero(np.isfinite(scores).any(axis=1))
     result = tracks(
         Panel(market.quotes.axes, scores),

@@ -1,8 +1,8 @@
 """A market whose future has been replaced: everything up to a cutoff is kept, everything after it is other data.
 
-A cutoff is a day and, within it, a number of base bars that have closed; `bars = None` is the day's end. Three
-replacements, because each sees leaks that the others cannot: noise (other prices, volumes, factors, flags), missing
-(bars, stock-days and whole stocks' futures gone) and reference (listings, index lists, industries, ST, factors).
+A cutoff is a day and, within it, a number of base bars that have closed; `bars = None` is the day's end. Two
+replacements, because each sees leaks that the other cannot: noise (other prices, volumes, factors, limits, ST,
+listings, index lists, industries) and missing (bars, stock-days and whole stocks' futures gone).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from polygrain.market.session import Session
 from polygrain.sources.source import Source
 from polygrain.store.commit import fingerprint
 
-Replacement = Literal["noise", "missing", "reference"]
-REPLACEMENTS: tuple[Replacement, ...] = ("noise", "missing", "reference")
+Replacement = Literal["noise", "missing"]
+REPLACEMENTS: tuple[Replacement, ...] = ("noise", "missing")
 Act = Callable[[pl.DataFrame, np.random.Generator], pl.DataFrame]
 INTERVALS = (
     ("index_members", "start", "end"),
@@ -102,15 +102,13 @@ def replace(
     """
     changed = dict(tables)
     daily = changed["daily"]
-    if how == "reference":
-        changed["daily"] = _flagged(daily, cutoff, rng)
+    bars = changed.get("bars")
+    if how == "noise":
+        daily = _split(daily, after(cutoff, daily=True), _noise, rng)
+        changed["daily"] = _split(daily, pl.col("date") > cutoff.day, _other_flags, rng)
         for name, start, end in INTERVALS:
             if name in changed:
                 changed[name] = _other_intervals(changed[name], cutoff.day, start, end, rng)
-        return changed
-    bars = changed.get("bars")
-    if how == "noise":
-        changed["daily"] = _flagged(_split(daily, after(cutoff, daily=True), _noise, rng), cutoff, rng)
         if bars is not None:
             changed["bars"] = _split(bars, after(cutoff, daily=False), _noise, rng)
         return changed
@@ -127,10 +125,6 @@ def replace(
 def _split(table: pl.DataFrame, future: pl.Expr, act: Act, rng: np.random.Generator) -> pl.DataFrame:
     known, later = table.filter(~future), table.filter(future)
     return known if later.is_empty() else pl.concat([known, act(later, rng)])
-
-
-def _flagged(daily: pl.DataFrame, cutoff: Cutoff, rng: np.random.Generator) -> pl.DataFrame:
-    return _split(daily, pl.col("date") > cutoff.day, _other_flags, rng)
 
 
 def _noise(future: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:

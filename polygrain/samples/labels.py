@@ -73,13 +73,13 @@ def tradable(members: Array, quotes: Quotes, fill: str) -> Array:
 class Label(Spec):
     """What a network learns: the return over `days` trading days after the fill, as a target within each date.
 
-    `shuffle` is a control: returns change places within each date, drawn by this seed, so that there is nothing to learn.
+    `shuffle` is a control: returns change places within each date, drawn by this seed; there is nothing to learn then.
     """
 
     days: list[int] = Field(default=[5, 10])
     target: Literal["gaussian_rank", "excess", "raw"] = "gaussian_rank"
     fill: str = "t1_vwap"
-    minimum: int = 50
+    minimum: int = Field(default=50, ge=1)
     shuffle: int | None = None
 
     def purge(self, horizon: int) -> int:
@@ -121,10 +121,16 @@ def standardise(values: Array) -> Array:
     """(x − mean) / std within each row [D, S] over its finite values (ddof 0); 0 where std is 0; NaN stays NaN."""
     present = np.isfinite(values)
     count = np.maximum(present.sum(axis=1, keepdims=True), 1)
-    centred = values - np.where(present, values, 0).sum(axis=1, keepdims=True) / count
-    std = np.sqrt(np.where(present, centred**2, 0).sum(axis=1, keepdims=True) / count)
+    centred = values - _row_sums(np.where(present, values, 0)) / count
+    std = np.sqrt(_row_sums(np.where(present, centred**2, 0)) / count)
     # Not std > 0: the mean of equal values can be one rounding away from them.
     largest = np.where(present, values, -np.inf).max(axis=1, keepdims=True, initial=-np.inf)
     constant = ~(largest > np.where(present, values, np.inf).min(axis=1, keepdims=True, initial=np.inf))
     result: Array = np.where(present & constant, 0.0, centred / np.where(constant, 1, std))
     return np.where(present, result, np.nan)
+
+
+def _row_sums(values: Array) -> Array:
+    """Row sums [D, 1], added one by one: numpy's own sum depends on how many columns there are."""
+    sums: Array = np.add.accumulate(values, axis=1)[:, -1:]
+    return sums

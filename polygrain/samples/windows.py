@@ -100,10 +100,6 @@ class Samples:
         """Columns of the panels."""
         return int(self._targets.shape[1])
 
-    def first_day(self) -> int:
-        """The first day number that has a whole window."""
-        return self.lookback - 1
-
     def learnable(self, days: Sequence[int]) -> list[int]:
         """The days that have targets."""
         return [day for day in days if not np.isnan(self._targets[day]).all()]

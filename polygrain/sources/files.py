@@ -211,7 +211,14 @@ class Files(Source):
         elif self.daily_table.amount == "typical_price":
             notes.append("No amount: a day's VWAP is (O+H+L+C)/4 and its amount volume times that.")
         elif self.daily_table.amount == "none":
-            notes.append("No amount: features of amount and fills at the VWAP are not possible.")
+            notes.append("No daily amount: fills at the VWAP are not possible.")
+        if self.daily_table is not None:
+            path = self._paths("daily", self.daily_table)[0]
+            names = next(chunks(path, self._where(path))).frame.columns
+            if self.daily_table.columns.get("factor", "factor") not in names:
+                notes.append("No adjustment factor: prices are not adjusted for splits and dividends.")
+            if self.daily_table.columns.get("suspended", "suspended") not in names:
+                notes.append("No suspension flag: a day without volume counts as suspended.")
         if self.snapshots:
             notes.append(f"Industries are a later date's snapshot, not point in time, taken to hold from {FIRST_DAY}.")
         if self.listings is None:

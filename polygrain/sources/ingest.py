@@ -23,6 +23,7 @@ from polygrain.store.tables import check
 _FOLDERS = ("bars", "daily", "tables")
 # Below this many days the absence of delisted stocks says nothing.
 _SURVIVOR_DAYS = 120
+_RECENT_DAYS = 20
 _KEY = ["date", "symbol"]
 _TRADED = ~pl.col("suspended")
 
@@ -208,8 +209,15 @@ class _Writer:
             gaps = sum(first <= day <= last for day in self.days - self.bar_days)
             if gaps:
                 yield f"{gaps:,} trading days between the first and the last day with bars have none at all."
-        if len(self.days) >= _SURVIVOR_DAYS and len(set(self.last_days.values())) == 1:
-            yield "Survivors only: every stock has rows to the last day; whatever is measured on them is flattered."
+        if len(self.days) >= _SURVIVOR_DAYS:
+            recent = sorted(self.days)[-_RECENT_DAYS]
+            gone = sum(day < recent for day in self.last_days.values())
+            stocks = len(self.last_days)
+            if gone <= stocks / 1000:
+                yield (
+                    f"Survivors only: {gone} of {stocks:,} stocks end before the last {_RECENT_DAYS} days; what is "
+                    "measured on them is flattered."
+                )
 
 
 def _named(symbols: set[str]) -> str:

@@ -153,16 +153,14 @@ class Parts:
         path = self.path(name)
         return path.is_file() and path.stat().st_size == part["size"]
 
-    def facts(self, name: str) -> Mapping[str, JSON]:
-        """What was recorded with the part."""
-        facts = self._part(name)["facts"]
-        assert isinstance(facts, dict)
-        return facts
+    def sha256(self, name: str) -> str:
+        """The hash of the part's bytes when it was recorded."""
+        return str(self._part(name)["sha256"])
 
-    def put(self, name: str, inputs: str, sha256: str, facts: Mapping[str, JSON] | None = None) -> None:
+    def put(self, name: str, inputs: str, sha256: str) -> None:
         """Record a part whose file has been committed."""
         size = self.path(name).stat().st_size
-        self._parts[name] = {"inputs": inputs, "sha256": sha256, "size": size, "facts": dict(facts or {})}
+        self._parts[name] = {"inputs": inputs, "sha256": sha256, "size": size}
         self._write()
 
     def drop(self, names: Sequence[str]) -> None:
@@ -210,9 +208,9 @@ def _read_manifest(path: Path) -> dict[str, dict[str, JSON]]:
         raise DataError(str(path), f"is not a manifest of this version; {mend}")
     parts: dict[str, dict[str, JSON]] = value["parts"]
     for name, part in parts.items():
-        if not isinstance(part, dict) or set(part) != {"inputs", "sha256", "size", "facts"}:
+        if not isinstance(part, dict) or set(part) != {"inputs", "sha256", "size"}:
             raise DataError(str(path), f"is damaged at {name}; {mend}")
-        if not isinstance(part["facts"], dict) or Path(name).is_absolute() or ".." in Path(name).parts:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
             raise DataError(str(path), f"is damaged at {name}; {mend}")
     return parts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,9 +74,9 @@ class Checkpoint:
         if not self.path.is_file():
             return None
         tensors, text = load_tensors(self.path)
-        facts = _Facts.model_validate_json(text)
-        if facts.key != self.key:
+        if key_of(text) != self.key:
             return None
+        facts = _Facts.model_validate_json(text)
         module.load_state_dict(_under("module/", tensors))
         for name, parameter in module.named_parameters():
             if f"step/{name}" in tensors:
@@ -93,6 +94,11 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], facts: str) -> None:
     whole = {name: value.detach().contiguous() for name, value in tensors.items()}
     # One metadata entry: safetensors writes several in an order that changes from run to run.
     commit(path, lambda temporary: save_file(whole, temporary, {"facts": facts}))
+
+
+def key_of(facts: str) -> object:
+    """The `key` in a text of facts, read before anything else: another version's facts may hold other fields."""
+    return json.loads(facts).get("key")
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], str]:

@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from polygrain.errors import DataError
@@ -35,13 +36,13 @@ class FitOptions(Spec):
     """
 
     loss: Literal["mse", "ic", "ccc"] = "mse"
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    clip: float = 3.0
-    max_epochs: int = 50
-    patience: int = 5
-    every: int = 1
-    chunk: int = 1024
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip: float = Field(default=3.0, gt=0)
+    max_epochs: int = Field(default=50, ge=1)
+    patience: int = Field(default=5, ge=1)
+    every: int = Field(default=1, ge=1)
+    chunk: int = Field(default=1024, ge=1)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from polygrain.samples.windows import PanelFile, Samples, open_samples, steps
 from polygrain.spec import Spec
 from polygrain.store.commit import JSON, code_fingerprint, commit_json, fingerprint
 from polygrain.store.panel import Array
-from polygrain.training.checkpoint import Checkpoint, Epoch, load_tensors, save_tensors
+from polygrain.training.checkpoint import Checkpoint, Epoch, key_of, load_tensors, save_tensors
 from polygrain.training.fit import FitOptions, fit, one_thread, scores
 from polygrain.training.folds import Fold
 
@@ -220,5 +220,5 @@ def _digest(values: Array) -> str:
 def _model_facts(task: TrainTask, key: str) -> ModelFacts | None:
     if not task.model_file.is_file():
         return None
-    facts = ModelFacts.model_validate_json(load_tensors(task.model_file)[1])
-    return facts if facts.key == key else None
+    text = load_tensors(task.model_file)[1]
+    return ModelFacts.model_validate_json(text) if key_of(text) == key else None
