@@ -99,9 +99,12 @@ class Pool:
             executor = self._started()
             with _interrupts_blocked():
                 futures: dict[Future[Result], int] = {executor.submit(function, tasks[i]): i for i in order}
-            waiting = set(futures)
+            waiting, workers = set(futures), len(active_children())
             while waiting:
                 ended, waiting = wait(waiting, _SECONDS_UNTIL_A_LOOK, FIRST_COMPLETED)
+                # The executor does not watch a worker that it started while it was already waiting for results.
+                if not ended and len(active_children()) < workers:
+                    raise BrokenProcessPool
                 for future in ended:
                     i = futures[future]
                     results[i] = future.result()
