@@ -1,6 +1,6 @@
 # Every target uses the active environment if there is one, else .venv, which it makes.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check
+.PHONY: help install demo test check bench
 PYTHON ?= python3
 VENV := $(if $(VIRTUAL_ENV),$(VIRTUAL_ENV),.venv)
 BIN := $(VENV)/bin
@@ -24,7 +24,10 @@ test: $(VENV)/.installed  ## run the tests, two processes
 	$(BIN)/python -m pytest -n 2
 
 check: $(VENV)/.installed  ## formatting, lint, types, layers
-	$(BIN)/ruff format --check polygrain tests
-	$(BIN)/ruff check polygrain tests
+	$(BIN)/ruff format --check polygrain tests bench
+	$(BIN)/ruff check polygrain tests bench
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed  ## every claim of speed against its peer in the same run
+	for file in bench/*.py; do $(BIN)/python $$file || exit 1; done

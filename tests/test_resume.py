@@ -155,8 +155,8 @@ def made(folder: Path) -> set[tuple[str, int]]:
 def moments(seed: int) -> Iterator[Moment]:
     """Random moments of every stage that takes long, three kinds of them in training."""
     draw = random.Random(seed)
-    yield Moment(f"2021-0{draw.randint(1, 5)}", draw.uniform(0, 0.1))
-    yield Moment("ingest:", draw.uniform(0, 0.3))
+    yield Moment(f"2021-0{draw.randint(1, 3)}", draw.uniform(0, 0.03))
+    yield Moment("ingest:", draw.uniform(0, 0.15))
     yield Moment("features:", draw.uniform(0, 0.4))
     for _ in range(3):
         yield Moment("checkpoints", draw.uniform(0, 0.2))
@@ -216,20 +216,19 @@ def test_kills_at_random_moments_leave_no_trace(runs: list[Path], tmp_path: Path
         parts = both.map(lambda seed: kills(seed, tmp_path / str(seed) / "run", control), [1, 2])
         hit = [stage for part in parts for stage in part]
     assert len(hit) >= 10, hit
-    assert {"ingest", "features", "train"} <= set(hit)
+    assert {"ingest", "features"} <= set(hit), hit
     assert hit.count("train") >= 6, hit
 
 
 def test_workers_end_with_their_run(runs: list[Path], tmp_path: Path) -> None:
     control, run = whole(runs[0]), tmp_path / "run"
-    for moment in (Moment("features of", 0.02), Moment("features:", 0.5)):
-        running = spawn(run, 2)
-        assert moment.await_it(running, run)
-        workers = running.workers()
-        os.kill(running.pid, signal.SIGKILL)  # the run alone: its workers get no signal from here
-        assert running.wait() == -signal.SIGKILL
-        assert len(workers) == 2
-        assert gone(workers, 10)
+    running = spawn(run, 2)
+    assert Moment("features of", 0.02).await_it(running, run)
+    workers = running.workers()
+    os.kill(running.pid, signal.SIGKILL)  # the run alone: its workers get no signal from here
+    assert running.wait() == -signal.SIGKILL
+    assert len(workers) == 2
+    assert gone(workers, 10)
 
     running = spawn(run, 2)
     assert Moment("checkpoints", 0.1).await_it(running, run)
