@@ -16,7 +16,7 @@ from pydantic import field_validator
 from polygrain.errors import ConfigError
 from polygrain.execution.quotes import Quotes
 from polygrain.spec import Spec
-from polygrain.store.panel import Array, Axes
+from polygrain.store.panel import Array, Axes, trailing_mean
 
 MIN_TRADED = 20
 _AMOUNT_DAYS = 20
@@ -90,20 +90,8 @@ class Facts:
 Rule: TypeAlias = Callable[[Facts], Array]
 
 
-def _trailing_mean(values: Array, days: int) -> Array:
-    """Mean of what is present among the last `days` rows, today included; NaN where nothing is."""
-    present = np.isfinite(values)
-    total = np.zeros(values.shape)
-    count = np.zeros(values.shape)
-    for back in range(min(days, len(values))):
-        total[back:] += np.where(present, values, 0.0)[: len(values) - back]
-        count[back:] += present[: len(values) - back]
-    with np.errstate(invalid="ignore"):
-        return np.where(count > 0, total / count, np.nan)
-
-
 def _top_by_amount(quotes: Quotes, share: Fraction) -> Array:
-    amount = np.where(quotes.traded, _trailing_mean(quotes.amount, _AMOUNT_DAYS), np.nan)
+    amount = np.where(quotes.traded, trailing_mean(quotes.amount, _AMOUNT_DAYS, 1), np.nan)
     order = np.argsort(np.where(np.isnan(amount), np.inf, -amount), axis=1, kind="stable")
     place = np.empty_like(order)
     np.put_along_axis(place, order, np.broadcast_to(np.arange(amount.shape[1]), amount.shape), axis=1)

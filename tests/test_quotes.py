@@ -4,8 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from polygrain.execution.quotes import LISTED_BEFORE, Quotes, carried, quotes
+from polygrain.execution.quotes import LISTED_BEFORE, Quotes, quotes
 from polygrain.market.rules import load_rules
+from polygrain.store.panel import carried
 
 RULES = load_rules()
 # Monday to Friday, and the Monday after.

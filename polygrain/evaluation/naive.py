@@ -8,7 +8,7 @@ import numpy as np
 
 from polygrain.execution.quotes import Quotes
 from polygrain.samples.labels import gaussian_rank
-from polygrain.store.panel import Array
+from polygrain.store.panel import Array, trailing_mean
 
 _BLOCK = 64
 
@@ -45,14 +45,14 @@ def naive_composite(quotes: Quotes, members: Array) -> NaiveScores:
 def _components(quotes: Quotes) -> dict[str, Array]:
     log_price = np.log(quotes.valuation)
     daily = np.where(quotes.traded, _change(log_price, 1), np.nan)
-    mean, square = _trailing_mean(daily, 20), _trailing_mean(daily**2, 20)
-    amount = np.log(_positive(_trailing_mean(quotes.amount, 5)) / _positive(_trailing_mean(quotes.amount, 60)))
+    mean, square = _mean(daily, 20), _mean(daily**2, 20)
+    amount = np.log(_positive(_mean(quotes.amount, 5)) / _positive(_mean(quotes.amount, 60)))
     return {
         "vol20": np.sqrt(np.maximum(square - mean**2, 0.0)),
         "ret20": _change(log_price, 20),
         "ret5": _change(log_price, 5),
         "amount5/amount60": amount,
-        "range20": _trailing_mean(np.log(quotes.high / quotes.low), 20),
+        "range20": _mean(np.log(quotes.high / quotes.low), 20),
     }
 
 
@@ -66,16 +66,6 @@ def _change(values: Array, days: int) -> Array:
     return change
 
 
-def _trailing_mean(values: Array, days: int) -> Array:
-    """Mean of the finite values among the last `days` rows; NaN where they are fewer than half.
-
-    The rows are added one by one: a running total would carry the rounding of days long past.
-    """
-    present = np.isfinite(values)
-    filled = np.where(present, values, 0.0)
-    total, count = np.zeros(values.shape), np.zeros(values.shape, dtype=np.int16)
-    for back in range(min(days, len(values))):
-        stop = len(values) - back
-        total[back:] += filled[:stop]
-        count[back:] += present[:stop]
-    return np.where(2 * count >= days, total / np.maximum(count, 1), np.nan)
+def _mean(values: Array, days: int) -> Array:
+    """Mean over a window of `days` of which half have values."""
+    return trailing_mean(values, days, (days + 1) // 2)

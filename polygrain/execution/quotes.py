@@ -13,7 +13,7 @@ import polars as pl
 
 from polygrain.market.rules import Rules, limit_prices, reference_price
 from polygrain.market.symbols import board, exchange
-from polygrain.store.panel import Array, Axes
+from polygrain.store.panel import Array, Axes, carried
 from polygrain.store.store import Store
 
 FIELDS = ("open", "high", "low", "close", "vwap", "amount", "volume")
@@ -65,14 +65,6 @@ class Quotes:
         listed = self.age > 0
         last = days - 1 - np.argmax(listed[::-1], axis=0)
         return np.where(listed[-1] | ~listed.any(axis=0), days, last)
-
-
-def carried(values: Array) -> Array:
-    """`values` [rows, …] with NaN replaced by the last value above it in the same column."""
-    rows = np.arange(values.shape[0])[:, None]
-    source = np.maximum.accumulate(np.where(np.isnan(values), 0, rows), axis=0)
-    filled: Array = np.take_along_axis(values, source, axis=0)
-    return filled
 
 
 def quotes(store: Store, rules: Rules) -> Quotes:

@@ -121,6 +121,7 @@ class _Job:
 
     @cached_property
     def market(self) -> Market:
+        """The store under the experiment's settings."""
         return Market(self.experiment, Store(self.store_folder))
 
     def ingest(self) -> Path:
@@ -161,6 +162,8 @@ class _Job:
         if self.manifest.current("train", inputs):
             self.manifest.skip("train")
             return self.folder / "models"
+        # Counted before the first prediction of a test date is made.
+        Trials(self.store_folder).add(self.configuration, self.trial())
         with self.manifest.stage("train", inputs, outputs):
             results = training.train_all(self.tasks, self.workers, self.progress)
             self.manifest.facts["models"] = {
@@ -172,7 +175,6 @@ class _Job:
         return self.folder / "models"
 
     def score(self) -> Path:
-        Trials(self.store_folder).add(self.configuration, self.trial())
         outputs = ("scores.parquet", "seed_scores.parquet")
         predictions: list[JSON] = [file_fingerprint(task.predictions_file) for task in self.tasks]
         code = code_fingerprint(*_JUDGES, "ensembles")

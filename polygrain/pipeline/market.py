@@ -31,14 +31,17 @@ class Market:
 
     @cached_property
     def quotes(self) -> Quotes:
+        """Daily panels of prices, limits and states."""
         return quotes(self.store, load_rules())
 
     @cached_property
     def facts(self) -> Facts:
+        """What universe expressions may ask about."""
         return Facts(self.quotes, membership(self.store.table("index_members"), self.quotes.axes))
 
     @cached_property
     def members(self) -> Array:
+        """U_t, bool [days, symbols]; ConfigError where the base universe names an index that the data lacks."""
         found = members(self.experiment.universe, self.facts, self.experiment.protocol.lookback)
         unknown = sorted(self.facts.missing - {"st"})
         if unknown:
@@ -54,6 +57,7 @@ class Market:
 
     @cached_property
     def bar_rows(self) -> Array:
+        """Numbers of the days with bars among all days."""
         number = self.quotes.axes.day_number
         return np.array([number[day] for day in self.store.bar_days])
 
@@ -63,4 +67,5 @@ class Market:
 
     @property
     def session(self) -> Session:
+        """The trading hours of the stored bars."""
         return Session(segments=self.store.facts.segments)

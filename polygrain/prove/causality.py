@@ -43,6 +43,7 @@ class Sample:
     tables: Mapping[str, pl.DataFrame]
 
     def source(self, tables: Mapping[str, pl.DataFrame]) -> Held:
+        """The sample's market with these tables in the place of its own."""
         return Held(held_session=self.session, bar=self.base_bar, tables=tables)
 
 

@@ -30,6 +30,7 @@ class Case:
 
     @property
     def key(self) -> tuple[str, int, int, str, str]:
+        """The case in the column order of rank_ic.parquet."""
         return (self.model, self.label_days, self.rebalance, self.fill, self.universe)
 
 
@@ -69,9 +70,11 @@ class Evaluation:
         return Case(model, label_days, self.facts.rebalance, self.facts.fill, self.facts.universe)
 
     def series(self, case: Case) -> Series | None:
+        """The case's Rank ICs, None where it was not evaluated."""
         return self.rank_ic.get(case.key)
 
     def navs(self, case: Case, selection: str) -> Navs | None:
+        """The case's NAVs of a selection, None where it was not evaluated."""
         return self.nav.get((*case.key, selection))
 
     def naive_case(self) -> Case | None:

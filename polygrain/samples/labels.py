@@ -11,7 +11,7 @@ from pydantic import Field
 from polygrain.execution.fills import buyable, fill_named, fill_price
 from polygrain.execution.quotes import Quotes
 from polygrain.spec import Spec
-from polygrain.store.panel import Array
+from polygrain.store.panel import Array, carried
 
 
 def average_ranks(values: Array, mask: Array) -> Array:
@@ -50,8 +50,7 @@ def forward_returns(prices: Array, lag: int, horizon: int) -> Array:
     NaN where the price at t+lag is missing or t+lag+H lies past the data. Row t sees the days t+lag..t+lag+H.
     """
     days = prices.shape[0]
-    row = np.where(np.isnan(prices), 0, np.arange(days)[:, None])
-    filled = np.take_along_axis(prices, np.maximum.accumulate(row, axis=0), axis=0)
+    filled = carried(prices)
     returns = np.full(prices.shape, np.nan)
     rows = max(0, days - lag - horizon)
     returns[:rows] = filled[lag + horizon :] / prices[lag : lag + rows] - 1

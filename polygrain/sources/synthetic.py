@@ -18,7 +18,7 @@ from polygrain.sources.source import Source
 from polygrain.sources.synthetic_daily import Market, calendar, draw_stocks, simulate
 from polygrain.sources.synthetic_intraday import day_bars
 from polygrain.store.commit import code_fingerprint, fingerprint
-from polygrain.store.panel import Array
+from polygrain.store.panel import Array, carried
 
 # Daily bars are made of these, so that a day has a high, a low and a VWAP.
 _FINEST_OF_A_DAY = "5min"
@@ -100,7 +100,7 @@ class Synthetic(Source):
         """The daily table: exactly what the day's bars add up to; a suspended row stands at its last close."""
         market = self._market
         high, low, amount = self._daily_from_bars()
-        last = _filled(market.close)
+        last = carried(market.close)
         suspended = market.listed & ~market.traded
         volume = market.lots * 100
         with np.errstate(invalid="ignore"):
@@ -163,7 +163,7 @@ class Synthetic(Source):
         """The largest third at the first day, chosen anew half-way from the close of the day before."""
         market = self._market
         stocks, review, size = market.stocks, self.days // 2, round(self.stocks / 3)
-        caps = _filled(market.close) * market.shares
+        caps = carried(market.close) * market.shares
         old = set(_largest(np.where(market.listed[0], stocks.price * market.shares[0], -np.inf), size))
         new = set(
             _largest(np.where(market.listed[review - 1] & market.listed[review], caps[review - 1], -np.inf), size)
@@ -193,14 +193,6 @@ class Synthetic(Source):
         Its part of the return of t + 1 is strength · DRIFT · score; it sees nothing after t.
         """
         return self._table({"score": self._market.pressure}).select("date", "symbol", "score")
-
-
-def _filled(prices: Array) -> Array:
-    """Each column carried forward over NaN."""
-    filled = prices.copy()
-    for day in range(1, len(filled)):
-        filled[day] = np.where(np.isnan(filled[day]), filled[day - 1], filled[day])
-    return filled
 
 
 def _largest(values: Array, count: int) -> list[int]:

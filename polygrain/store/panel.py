@@ -7,6 +7,7 @@ from datetime import date
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -25,14 +26,17 @@ class Axes:
 
     @property
     def rows(self) -> int:
+        """Days × bars."""
         return len(self.days) * self.bars
 
     @cached_property
     def day_number(self) -> dict[date, int]:
+        """Number of each day."""
         return {day: i for i, day in enumerate(self.days)}
 
     @cached_property
     def symbol_number(self) -> dict[str, int]:
+        """Column of each symbol."""
         return {symbol: i for i, symbol in enumerate(self.symbols)}
 
 
@@ -43,3 +47,26 @@ class Panel:
     axes: Axes
     values: Array
     features: tuple[str, ...] = ()
+
+
+def carried(values: Array) -> Array:
+    """`values` [rows, columns] with NaN replaced by the last value above it in the same column."""
+    rows = np.arange(values.shape[0])[:, None]
+    source = np.maximum.accumulate(np.where(np.isnan(values), 0, rows), axis=0)
+    filled: Array = np.take_along_axis(values, source, axis=0)
+    return filled
+
+
+def trailing_mean(values: Array, rows: int, least: int) -> Array:
+    """Mean of the finite values among the last `rows` rows, this one included; NaN where they are fewer than `least`.
+
+    The rows are added one by one: a running total would carry the rounding of rows long past.
+    """
+    present = np.isfinite(values)
+    filled = np.where(present, values, 0.0)
+    total, count = np.zeros(values.shape), np.zeros(values.shape, dtype=np.int16)
+    for back in range(min(rows, len(values))):
+        stop = len(values) - back
+        total[back:] += filled[:stop]
+        count[back:] += present[:stop]
+    return np.where(count >= least, total / np.maximum(count, 1), np.nan)

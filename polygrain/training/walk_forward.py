@@ -64,10 +64,12 @@ class TrainTask(Spec):
 
     @property
     def model_file(self) -> Path:
+        """Where the fitted weights go."""
         return Path(self.out, "models", f"{self.name}.safetensors")
 
     @property
     def predictions_file(self) -> Path:
+        """Where the scores of the fold's validation and test dates go."""
         return Path(self.out, "predictions", f"{self.name}.safetensors")
 
 
