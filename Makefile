@@ -21,7 +21,7 @@ demo: $(VENV)/.installed  ## run the main job on the simulated market and print 
 	$(BIN)/polygrain demo --out runs/demo
 
 test: $(VENV)/.installed  ## run the tests, two processes
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: $(VENV)/.installed  ## formatting, lint, types, layers
 	$(BIN)/ruff format --check polygrain tests bench

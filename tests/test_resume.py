@@ -27,6 +27,9 @@ from polygrain.training.checkpoint import Checkpoint, load_tensors, save_tensors
 from polygrain.training.fit import FitOptions, Fitted, fit
 from polygrain.training.walk_forward import TrainTask
 
+# The runs that all others are compared with take half a minute: one test process makes them.
+pytestmark = pytest.mark.xdist_group("resume")
+
 TINY = Path(__file__).parents[1] / "examples" / "tiny.toml"
 # One fold of many epochs, so that kills find a training under way.
 LONGER = ("protocol.refit=60", "protocol.max_epochs=12", "protocol.patience=12")
@@ -238,7 +241,7 @@ def test_workers_end_with_their_run(runs: list[Path], tmp_path: Path) -> None:
     assert running.wait() == 3
     assert time.monotonic() - start < 5
     assert gone(workers, 5)
-    said = [line for line in running.said() if not line.startswith(("ingest:", "features:", "train 2 models:"))]
+    said = [line for line in running.said() if not line.startswith(("ingest:", "features", "train 2 models:"))]
     assert said == ["error: interrupted; the same command resumes"]
 
     assert spawn(run, 2).wait() == 0
