@@ -176,8 +176,8 @@ def test_scores_do_not_depend_on_the_chunk(tmp_path: Path) -> None:
     torch.testing.assert_close(scores(module, samples, 28, symbols, 7), whole, rtol=0, atol=1e-6)
 
 
-def peaks_of_private_memory(folder: Path) -> list[int]:
-    """The largest RssAnon in kB of fits on 40, 40 and 300 dates; the first warms up what the others reuse."""
+def peaks_of_private_memory(tasks: list[TrainTask]) -> list[int]:
+    """The largest RssAnon in kB while each task is fitted."""
     peaks: list[int] = []
     batch = fit_module.Samples.batch
 
@@ -187,17 +187,20 @@ def peaks_of_private_memory(folder: Path) -> list[int]:
         return batch(self, day)
 
     fit_module.Samples.batch = watched  # type: ignore[method-assign]
-    for run_number, days in enumerate((40, 40, 300)):
-        task = training_data.write(folder / str(run_number), days=days, symbols=300, bars=8)
-        fold = task.fold.model_copy(update={"train": tuple(range(3, days - 10)), "valid": tuple(range(days - 8, days))})
+    for task in tasks:
         peaks.append(0)
-        run(task.model_copy(update={"fold": fold}), options=FitOptions(max_epochs=1))
-    assert Path(task.panels[0].path).stat().st_size > 8e6
+        run(task, options=FitOptions(max_epochs=1))
     return peaks
 
 
 def test_memory_does_not_grow_with_the_dates(tmp_path: Path) -> None:
-    # In a process of its own: what other tests have left in this one's heap would be counted.
+    tasks = []
+    for number, days in enumerate((40, 40, 300)):  # the first warms up what the others reuse
+        task = training_data.write(tmp_path / str(number), days=days, symbols=300, bars=8)
+        fold = task.fold.model_copy(update={"train": tuple(range(3, days - 10)), "valid": tuple(range(days - 8, days))})
+        tasks.append(task.model_copy(update={"fold": fold}))
+    assert Path(task.panels[0].path).stat().st_size > 8e6
+    # In a process of its own: what this one has allocated, for other tests or for these data, would be counted.
     with ProcessPoolExecutor(1, get_context("spawn")) as alone:
-        _, few, many = alone.submit(peaks_of_private_memory, tmp_path).result()
+        _, few, many = alone.submit(peaks_of_private_memory, tasks).result()
     assert many - few < 3000  # kB; the panel alone is 8,600
