@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 from polygrain.errors import Interrupted
@@ -61,6 +62,7 @@ class Pool:
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self._executor: ProcessPoolExecutor | None = None
+        self._processes: list[BaseProcess] = []
 
     def _started(self) -> ProcessPoolExecutor:
         if self._executor is None:
@@ -98,12 +100,14 @@ class Pool:
             # Made before the mask: it starts a process of its own, which sets the mask back.
             executor = self._started()
             with _interrupts_blocked():
+                strangers = set(active_children())
                 futures: dict[Future[Result], int] = {executor.submit(function, tasks[i]): i for i in order}
-            waiting, workers = set(futures), len(active_children())
+                self._processes += [process for process in active_children() if process not in strangers]
+            waiting = set(futures)
             while waiting:
                 ended, waiting = wait(waiting, _SECONDS_UNTIL_A_LOOK, FIRST_COMPLETED)
                 # The executor does not watch a worker that it started while it was already waiting for results.
-                if not ended and len(active_children()) < workers:
+                if not ended and not all(process.is_alive() for process in self._processes):
                     raise BrokenProcessPool
                 for future in ended:
                     i = futures[future]
@@ -122,8 +126,8 @@ class Pool:
         return [results[i] for i in range(len(tasks))]
 
     def _kill(self) -> None:
-        """End the workers at once."""
-        for process in active_children():
+        """End the workers at once, and no other process."""
+        for process in self._processes:
             process.kill()
         self.close()
 
@@ -132,6 +136,7 @@ class Pool:
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
             self._executor = None
+            self._processes = []
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 import os
 import signal
 import time
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,13 @@ def test_an_error_ends_the_workers_at_once(tmp_path: Path, what: str, error: typ
         with pytest.raises(ProcessLookupError):
             os.kill(int(worker.name), 0)
         assert running.map(square, [4]) == [16]
+
+
+def test_processes_of_others_are_left_alone(tmp_path: Path) -> None:
+    stranger = get_context("spawn").Process(target=time.sleep, args=(600,))
+    stranger.start()
+    with pool(2) as running, pytest.raises(DataError):
+        running.map(work, [("long", str(tmp_path)), ("fail", str(tmp_path))])
+    assert stranger.is_alive()
+    stranger.kill()
+    stranger.join()

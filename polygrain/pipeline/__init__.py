@@ -62,6 +62,8 @@ def run(experiment: Experiment, *, folder: Path, base: Path, last: str, progress
         made = folder
         with locked(job.folder):
             sweep_all(job.folder)
+            # Not before: a run that is refused because another one is writing here changes nothing.
+            commit_bytes(job.folder / "config.toml", to_toml(experiment).encode())
             for name in STAGES:
                 made = job.stage(name)
                 if name == last:
@@ -91,7 +93,7 @@ class _Job:
     progress: Progress
 
     def begin(self) -> None:
-        """Refuse a folder that holds another experiment's run, then write the resolved config."""
+        """Refuse a folder that holds another experiment's run."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -104,7 +106,6 @@ class _Job:
                 "--out", f"{self.folder} holds the run {self.manifest.facts['name']!r}; choose another folder"
             )
         self.manifest.facts["name"] = self.experiment.name
-        commit_bytes(self.folder / "config.toml", to_toml(self.experiment).encode())
 
     def stage(self, name: str) -> Path:
         """Run one stage, saying how long it took."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from polygrain.config import Experiment
-from polygrain.evaluation.naive import naive_composite
 from polygrain.pipeline.manifest import RunManifest
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.scoring import NAIVE
@@ -27,10 +26,12 @@ def report_facts(
 ) -> ReportFacts:
     """Everything on the page that is not computed from the evaluated series."""
     experiment = market.experiment
-    naive = naive_composite(market.quotes, market.members)
     gaps = [*missing, *(f"The data has no {name}." for name in sorted(market.facts.missing & {"st"}))]
     gaps += [f"Features left out for lack of data: {', '.join(lacking)}."] if lacking else []
-    gaps += [f"The naive composite lacks {name}." for name in naive.missing]
+    first = next(iter(experiment.evaluation.universes))
+    if universes[0] != first:
+        gaps.append(f"The tables show universe {universes[0]}, because {first} could not be evaluated.")
+    gaps += [f"The naive composite lacks {name}." for name in market.naive.missing]
     return ReportFacts(
         name=experiment.name,
         note=experiment.note,

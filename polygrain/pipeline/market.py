@@ -9,6 +9,7 @@ import numpy as np
 
 from polygrain.config import Experiment
 from polygrain.errors import ConfigError
+from polygrain.evaluation.naive import NaiveScores, naive_composite
 from polygrain.execution.quotes import Quotes, quotes
 from polygrain.market.rules import load_rules
 from polygrain.market.session import Session
@@ -54,6 +55,11 @@ class Market:
         """Bool [days with bars, symbols]: whom each day's normalisation is fitted on."""
         known = known_before_open(self.experiment.universe, self.facts, self.experiment.protocol.lookback)
         return np.asarray(known[self.bar_rows])
+
+    @cached_property
+    def naive(self) -> NaiveScores:
+        """The naive composite over every stored day."""
+        return naive_composite(self.quotes, self.members)
 
     @cached_property
     def bar_rows(self) -> Array:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from polygrain.evaluation.naive import naive_composite
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.training import coarse_to_fine
 from polygrain.samples.labels import standardise
@@ -74,7 +73,7 @@ def all_scores(market: Market, seeds: Mapping[int, Scores]) -> Scores:
                     combined = standardise(ensemble.combine(singles))
                     scores[network.named(stem), horizon] = combined.astype(np.float32)
     covered = np.isfinite(next(iter(result.test.values()))).any(axis=1)
-    naive = standardise(naive_composite(market.quotes, market.members).values)[market.bar_rows].astype(np.float32)
+    naive = standardise(market.naive.values)[market.bar_rows].astype(np.float32)
     naive[~covered] = np.nan
     result.test[NAIVE, 0] = naive
     return result

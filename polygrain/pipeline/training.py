@@ -24,11 +24,7 @@ from polygrain.training.walk_forward import TaskResult, TrainTask, train
 def coarse_to_fine(market: Market) -> list[Granularity]:
     """The run's granularities, the longest bars first."""
     session = market.session
-
-    def minutes(g: Granularity) -> int:
-        return session.minutes * DAYS_A_WEEK if g.bar == "week" else session.minutes_of(g.bar)
-
-    return sorted(market.experiment.granularity, key=minutes, reverse=True)
+    return sorted(market.experiment.granularity, key=lambda g: session.minutes_of(g.bar), reverse=True)
 
 
 def panel_file(granularity: Granularity, market: Market, path: Path) -> PanelFile:

@@ -12,7 +12,6 @@ from torch import nn
 
 from polygrain.compute import Pool
 from polygrain.config import Experiment
-from polygrain.evaluation.naive import naive_composite
 from polygrain.evaluation.rank_ic import rank_ic
 from polygrain.evaluation.tracks import SELECTIONS, tracks
 from polygrain.execution.fills import FILLS
@@ -120,7 +119,7 @@ def observe(stages: Stages, models: Models, scored: Sequence[int]) -> Observatio
     seen["M"] = closes(tradable(market.members, quotes, label.fill), lag)
     for name, expression in experiment.evaluation.universes.items():
         seen[f"universe.{name}"] = closes(market.members & evaluate(expression, market.facts))
-    naive = naive_composite(quotes, market.members).values
+    naive = market.naive.values
     seen["naive"] = closes(naive)
     for horizon in label.days:
         returns = label.returns(quotes, horizon)
