@@ -19,6 +19,7 @@ from polygrain.errors import ConfigError
 from polygrain.evaluation.tracks import SELECTIONS, Selection
 from polygrain.execution.fills import FILLS
 from polygrain.features.granularity import Granularity
+from polygrain.features.panels import Panels
 from polygrain.models.single import Single
 from polygrain.samples.labels import Label
 from polygrain.sources.files import Files
@@ -100,6 +101,7 @@ class Experiment(Spec):
     workers: int = Field(default=2, ge=1)
     source: Annotated[Files | Synthetic, Field(discriminator="kind")]
     granularity: list[Granularity] = Field(min_length=1)
+    panels: Panels = Panels()
     universe: Universe = Universe()
     label: Label = Label()
     protocol: Protocol = Protocol()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ import pytest
 from polygrain.compute import pool
 from polygrain.config import Experiment, load
 from polygrain.execution.quotes import Quotes
-from polygrain.features import build as building
+from polygrain.features import month as month_stage
 from polygrain.features.bars import Bars
+from polygrain.features.grid import Grid
 from polygrain.features.library import FEATURES
 from polygrain.pipeline import market as market_stage
 from polygrain.prove.causality import CUTOFFS, Proof, Sample, proof_settings, sample
@@ -89,17 +91,12 @@ def _z(values: Array, fitted: Array) -> Array:
     return (values - kept.mean()) / kept.std() if len(kept) else values
 
 
-def _on_grid(change: Callable[[building.Grid], building.Grid]) -> Callable[[pytest.MonkeyPatch], None]:
-    def plant(patch: pytest.MonkeyPatch) -> None:
-        real = building.grid
-        patch.setattr(building, "grid", lambda *given: change(real(*given)))
-
-    return plant
-
-
-def _closes_of_the_day(dense: building.Grid) -> building.Grid:
+class _ClosesOfTheDay(Grid):
     """Every bar closes at the day's close."""
-    return dataclasses.replace(dense, close=np.repeat(dense.close[:, -1:], dense.close.shape[1], axis=1))
+
+    @cached_property
+    def close(self) -> Array:
+        return np.repeat(Grid.close.func(self)[:, -1:], self.bars, axis=1)
 
 
 def _on_market(name: str, change: Callable[..., object]) -> Callable[[pytest.MonkeyPatch], None]:
@@ -130,8 +127,8 @@ def _on_normaliser(change: Callable[[Array, Array], Array]) -> Callable[[pytest.
     """`change` gets a feature [bars, stocks] and its members before each date is normalised."""
 
     def plant(patch: pytest.MonkeyPatch) -> None:
-        real = building.normalise
-        patch.setattr(building, "normalise", lambda x, members, log: real(change(x, members), members, log))
+        real = month_stage.normalise
+        patch.setattr(month_stage, "normalise", lambda x, members, log: real(change(x, members), members, log))
 
     return plant
 
@@ -155,7 +152,7 @@ LEAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "the label inside a feature": _feature("range", lambda b: _ahead(b.close, 5 * b.bars_a_day) / b.close),
     "the day's amount in its first bar": _feature("log_amount", lambda b: b.total("a") / _of_day(b, b.total("a"))),
     "backward fill of missing values": _on_normaliser(_backward_filled),
-    "today's close used at 10:30": _on_grid(_closes_of_the_day),
+    "today's close used at 10:30": lambda patch: patch.setattr(month_stage, "Grid", _ClosesOfTheDay),
     "a normaliser fitted on all dates": _on_normaliser(_clipped_over_all_dates),
     "forward-adjusted prices": _forward_adjusted,
     "a factor applied a day before its ex-date": _on_market(

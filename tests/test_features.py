@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from ragged_bars import BARS, DAILY, Ragged, ragged, weekdays
 
 from polygrain.errors import ConfigError
-from polygrain.features.bars import Bars, SlotBars, Totals, WeekBars
+from polygrain.features.bars import Bars, SlotBars
 from polygrain.features.granularity import Granularity
 from polygrain.features.grid import Grid, grid, last_close
 from polygrain.features.library import FEATURES, chosen, compute, feature, missing
+from polygrain.features.totals import Totals
+from polygrain.features.weeks import WeekBars
 from polygrain.market.session import Session
 
 SESSION = Session()

@@ -70,7 +70,7 @@ def test_oracle(store: Store, tmp_path: Path) -> None:
 def test_only_what_changed_is_computed(store: Store, tmp_path: Path) -> None:
     done: list[str] = []
     first = build(store, [DAY], members_of(36), tmp_path, Pool(1), done.append)
-    assert sorted(done) == ["features of 2024-01", "features of 2024-02", "features of 2024-03"]
+    assert sorted(done) == [f"features of 2024-0{i}: {days} days" for i, days in ((1, 13), (2, 21), (3, 2))]
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     assert build(store, [DAY], members_of(36), tmp_path, Pool(1), done.append) == first
     assert len(done) == 3
@@ -82,7 +82,7 @@ def test_only_what_changed_is_computed(store: Store, tmp_path: Path) -> None:
     members[-1] = ~members[-1]
     done.clear()
     changed = build(store, [DAY], members, tmp_path, Pool(1), done.append)
-    assert done == ["features of 2024-03"]
+    assert done == ["features of 2024-03: 1 days"]
     assert changed != first
     assert sorted(path.name for path in tmp_path.glob("panel-day-*.npy")) == [changed["day"].name]
 
@@ -101,6 +101,46 @@ def test_appended_days_equal_a_rebuild(store: Store, tmp_path: Path) -> None:
             assert grown.values.tobytes() == np.ascontiguousarray(expected).tobytes(), f"{name} {days}"
     for shard in sorted((tmp_path / "whole").rglob("*.safetensors")):
         assert shard.read_bytes() == (tmp_path / "part" / shard.relative_to(tmp_path / "whole")).read_bytes()
+
+
+def test_a_new_day_costs_a_day(tmp_path: Path) -> None:
+    done: list[str] = []
+    build(store_of(MARKET, tmp_path / "store", 34), [DAY, WEEK], members_of(34), tmp_path / "f", Pool(1), done.append)
+    done.clear()
+    grown = store_of(MARKET, tmp_path / "store", 35)
+    columns = [MARKET.symbols.index(symbol) for symbol in grown.symbols]
+    build(grown, [DAY, WEEK], members_of(35)[:, columns], tmp_path / "f", Pool(1), done.append)
+    assert done == ["features of 2024-03: 1 days"]
+
+
+def test_a_restated_day_is_computed_anew_with_the_days_after_it(store: Store, tmp_path: Path) -> None:
+    # Day 10 is 2024-01-29. The amounts of the 20 days before enter each day's surge; before March they are February's.
+    assert MARKET.bars is not None
+    day = pl.col("date") == MARKET.days[10]
+    restated = replace(MARKET, bars=MARKET.bars.with_columns(amount=pl.when(day).then(1e6).otherwise("amount")))
+    done: list[str] = []
+    build(store, [HOUR], members_of(36), tmp_path / "part", Pool(1))
+    changed = store_of(restated, tmp_path / "store")
+    part = build(changed, [HOUR], members_of(36), tmp_path / "part", Pool(1), done.append)
+    assert done == [f"features of 2024-0{month}: {days} days" for month, days in ((1, 3), (2, 21))]
+    whole = build(changed, [HOUR], members_of(36), tmp_path / "whole", Pool(1))
+    assert part["60min"].read_bytes() == whole["60min"].read_bytes()
+    assert not np.array_equal(
+        open_panel(whole["60min"]).values,
+        open_panel(build(store, [HOUR], members_of(36), tmp_path, Pool(1))["60min"]).values,
+    )
+
+
+def test_half_precision_rounds_the_panel_and_nothing_else(store: Store, tmp_path: Path) -> None:
+    single = build(store, [HOUR], members_of(36), tmp_path, Pool(1))["60min"]
+    values = open_panel(single).values.copy()
+    done: list[str] = []
+    half = build(store, [HOUR], members_of(36), tmp_path, Pool(1), done.append, precision="half")["60min"]
+    assert done == []
+    assert open_panel(half).values.dtype == np.float16
+    assert np.array_equal(open_panel(half).values, values.astype(np.float16))
+    # 11 significant bits: at most 2⁻¹¹ of the value.
+    assert (np.abs(open_panel(half).values - values) <= 2.0**-11 * np.abs(values) + 1e-7).all()
 
 
 def test_two_processes_write_the_same_bytes(store: Store, tmp_path: Path) -> None:

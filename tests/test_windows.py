@@ -39,6 +39,14 @@ def test_the_buffer_is_reused() -> None:
     assert torch.equal(second, windows(values, 6, 2, 3, torch.tensor([4])))
 
 
+@pytest.mark.parametrize("buffer", [None, torch.empty(100)])
+def test_half_precision_is_widened(buffer: torch.Tensor | None) -> None:
+    values = panel(8, 2) / 7
+    x = windows(values.half(), 5, 2, 3, torch.tensor([1, 2]), out=buffer)
+    assert x.dtype == torch.float32
+    assert torch.equal(x, windows(values.half().float(), 5, 2, 3, torch.tensor([1, 2])))
+
+
 def test_what_lies_after_the_day_is_not_seen() -> None:
     values, symbols = panel(8, 2), torch.arange(5)
     before = windows(values, 5, 2, 3, symbols)

@@ -3,76 +3,46 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
-from polygrain.features.grid import Grid, ratio
-from polygrain.market.session import DAYS_A_WEEK
+from polygrain.features.totals import Totals, add_up, add_up_products, padded
 from polygrain.store.panel import Array
 
-# Sums are rolled up through these minutes whatever the run's granularities are, so that a sum's bits do not depend on
-# what else is computed.
-_CHAIN = (5, 15, 30, 60)
-
-_TERMS: dict[str, Callable[[Grid], Array]] = {
-    "r": lambda g: g.r,
-    "abs_r": lambda g: np.abs(g.r),
-    "r2": lambda g: g.r * g.r,
-    "r3": lambda g: g.r * g.r * g.r,
-    "r4": lambda g: (g.r * g.r) * (g.r * g.r),
-    "down_r2": lambda g: g.r * g.r * (g.r < 0),
-    "a": lambda g: g.amount,
-    "a2": lambda g: g.amount * g.amount,
-    "ar": lambda g: g.amount * g.r,
-    "v": lambda g: g.volume,
-}
+BaseName = Literal["c", "r", "v"]
 
 
-def add_up(values: Array) -> Array:
-    """Sum over axis 1 from its first entry to its last: one order, and one result, whatever the other axes are."""
-    out = values[:, 0].copy()
-    for j in range(1, values.shape[1]):
-        out += values[:, j]
-    return np.asarray(out)
+@dataclass(frozen=True)
+class Spread:
+    """Base values less the bar's second one, [bars, m, stocks], with their sums and sums of squares over all base bars
+    but the first and the last.
 
-
-def _padded(values: Array, length: int) -> Array:
-    """`values` [days, n, stocks] lengthened along axis 1 by zeros."""
-    missing = length - values.shape[1]
-    return np.pad(values, ((0, 0), (0, missing), (0, 0))) if missing else values
-
-
-class Totals:
-    """Sums over base bars, each computed once and rolled up from short bars to long ones.
-
-    Names: r abs_r r2 r3 r4 down_r2 a a2 ar v, for r, |r|, r², r³, r⁴, r²·1[r<0], a, a², a·r, v.
+    The second base bar is part of every pairing, so the shift loses at most m roundings, and what is constant has
+    sums of exactly zero.
     """
 
-    def __init__(self, grid: Grid) -> None:
-        self.grid = grid
-        self._known: dict[tuple[str, int], Array] = {}
-        base, day = grid.base_minutes, grid.session_minutes
-        self._lengths = [base]
-        for minutes in (*_CHAIN, day):
-            if minutes > self._lengths[-1] and minutes % self._lengths[-1] == 0 and day % minutes == 0:
-                self._lengths.append(minutes)
+    values: Array
+    inner: Array
+    inner_squares: Array
 
-    def at(self, name: str, minutes: int) -> Array:
-        """[days, bars, stocks] at a bar length; NaN where a stock did not trade."""
-        if (name, minutes) not in self._known:
-            self._known[name, minutes] = self._sum(name, minutes)
-        return self._known[name, minutes]
+    def sums(self, first: int, last: int) -> tuple[Array, Array]:
+        """Σ and Σ² [bars, stocks] with the first and the last base bar where these are 1."""
+        ends = [self.values[:, 0]] * first + [self.values[:, -1]] * last
+        total, squares = self.inner, self.inner_squares
+        for end in ends:
+            total, squares = total + end, squares + end * end
+        return total, squares
 
-    def _sum(self, name: str, minutes: int) -> Array:
-        if minutes == self.grid.base_minutes:
-            return _TERMS[name](self.grid)
-        below = max(length for length in self._lengths if length < minutes and minutes % length == 0)
-        parts = self.at(name, below)
-        each, bars = minutes // below, -(-self.grid.session_minutes // minutes)
-        parts = _padded(parts, bars * each)
-        return add_up(parts.reshape(-1, each, parts.shape[2])).reshape(-1, bars, parts.shape[2])
+
+def spread(values: Array) -> Spread:
+    """The Spread of base values [bars, m, stocks], m ≥ 3."""
+    shifted = values - values[:, 1:2]
+    inner = shifted[:, 1:-1]
+    return Spread(shifted, add_up(inner), add_up_products(inner, inner))
 
 
 class Bars(ABC):
@@ -94,6 +64,27 @@ class Bars(ABC):
     @abstractmethod
     def total(self, name: str) -> Array:
         """A sum over the bar's base bars [bars, stocks], named as in Totals; shares are in the bar's own units."""
+
+    def correlation(self, x: BaseName, y: BaseName, lead: int = 0) -> Array:
+        """Pearson correlation of x_j and y_{j+lead} over the bar's base bars [bars, stocks]; `lead` is 0 or 1.
+
+        r = (Σxy − ΣxΣy/n) / √((Σx² − (Σx)²/n)(Σy² − (Σy)²/n)); NaN where either is constant.
+        """
+        n, one, other = self.m - lead, self._spread(x), self._spread(y)
+        x_sum, x_squares = one.sums(1, 1 - lead)
+        y_sum, y_squares = other.sums(1 - lead, 1)
+        products = add_up_products(one.values[:, :n], other.values[:, lead:])
+        variances = (x_squares - x_sum * x_sum / n) * (y_squares - y_sum * y_sum / n)
+        return np.asarray((products - x_sum * y_sum / n) / np.sqrt(variances))
+
+    def _spread(self, name: BaseName) -> Spread:
+        if name not in self._spreads:
+            self._spreads[name] = spread(getattr(self, name))
+        return self._spreads[name]
+
+    @cached_property
+    def _spreads(self) -> dict[str, Spread]:
+        return {}
 
     @abstractmethod
     def history(self, values: Array, days: int) -> Iterator[Array]:
@@ -151,7 +142,8 @@ class Bars(ABC):
         """Closes of the base bars, yuan [bars, m, stocks]."""
 
 
-def _shifted(values: Array, rows: int) -> Array:
+def shifted(values: Array, rows: int) -> Array:
+    """`values` of so many rows before, NaN where there are none."""
     out = np.full(values.shape, np.nan)
     out[rows:] = values[: max(len(values) - rows, 0)]
     return out
@@ -172,7 +164,7 @@ class SlotBars(Bars):
         return values[self._start :].reshape(self.rows, -1)
 
     def _base(self, values: Array) -> Array:
-        return _padded(values[self._start :], self.bars_a_day * self.m).reshape(self.rows, self.m, -1)
+        return padded(values[self._start :], self.bars_a_day * self.m).reshape(self.rows, self.m, -1)
 
     def _prices(self, values: Array) -> Array:
         """Base prices [bars, m, stocks]; what a short last bar lacks stands at the close."""
@@ -185,7 +177,7 @@ class SlotBars(Bars):
         return self._flat(self._totals.at(name, self._minutes))
 
     def history(self, values: Array, days: int) -> Iterator[Array]:
-        return (_shifted(values, day * self.bars_a_day) for day in range(1, days + 1))
+        return (shifted(values, day * self.bars_a_day) for day in range(1, days + 1))
 
     @cached_property
     def open(self) -> Array:
@@ -234,122 +226,3 @@ class SlotBars(Bars):
     @cached_property
     def c(self) -> Array:
         return self._prices(self._grid.close)
-
-
-class WeekBars(Bars):
-    """For every day from number `start` of the grid on, the five trading days that end there, in the units of that day.
-
-    A day on which the stock did not trade is flat at the last close, without volume. NaN where the stock did not trade
-    on the last of the five, and where the grid does not hold all five.
-    """
-
-    bars_a_day = 1
-
-    def __init__(self, totals: Totals, start: int) -> None:
-        grid = totals.grid
-        self._grid, self._totals, self._start = grid, totals, start
-        self.rows = len(grid.traded) - start
-        self.m = DAYS_A_WEEK * grid.r.shape[1]
-
-    def _back(self, values: Array, days: int) -> Array:
-        """`values` [all days, …, stocks] as of `days` days before each row."""
-        first = self._start - days
-        if first >= 0:
-            return values[first : first + self.rows]
-        unknown = np.full((-first, *values.shape[1:]), np.nan)
-        return np.concatenate([unknown, values[: self.rows + first]])[: self.rows]
-
-    @cached_property
-    def _whole(self) -> Array:
-        """1 where the row has a value, else NaN [rows, stocks]."""
-        inside = np.arange(self._start, self._start + self.rows) >= DAYS_A_WEEK - 1
-        return np.where(inside[:, None] & self._grid.traded[self._start :], 1.0, np.nan)
-
-    def _week(self, values: Array, absent: Array | float) -> Array:
-        """[rows, 5, …, stocks], oldest day first, `absent` where the stock did not trade on that day."""
-        traded = self._grid.traded.astype(float)
-        days = []
-        for k, back in enumerate(range(DAYS_A_WEEK - 1, -1, -1)):
-            there = self._back(traded, back) == 1
-            value = self._back(values, back)
-            fill = absent if isinstance(absent, float) else absent[:, k]
-            if value.ndim == 3:
-                there = there[:, None]
-                fill = fill if isinstance(fill, float) else fill[:, None]
-            days.append(np.where(there, value, fill))
-        return np.stack(days, axis=1)
-
-    @cached_property
-    def _units(self) -> Array:
-        """Raw yuan of each of the five days in yuan of the last one, [rows, 5, stocks]; 1 on a day without trades."""
-        now = self._grid.factor[self._start :]
-        return np.where(self._there, ratio(self._week(self._grid.factor, np.nan), now[:, None]), 1.0)
-
-    @cached_property
-    def _there(self) -> Array:
-        return np.asarray(self._week(self._grid.traded.astype(float), 0.0) == 1)
-
-    @cached_property
-    def _standing(self) -> Array:
-        """The last traded close before each of the five days, in yuan of the last one, [rows, 5, stocks]."""
-        now = self._grid.factor[self._start :]
-        days = range(DAYS_A_WEEK - 1, -1, -1)
-        last = self._grid.last
-        return np.stack([self._back(last.close, k) * ratio(self._back(last.factor, k), now) for k in days], axis=1)
-
-    def _day_prices(self, values: Array) -> Array:
-        return self._week(values, np.nan) * self._units
-
-    def _with_standing(self, values: Array) -> Array:
-        return np.where(self._there, self._day_prices(values), self._standing) * self._whole[:, None]
-
-    def _base(self, values: Array) -> Array:
-        return values.reshape(self.rows, self.m, -1) * self._whole[:, None]
-
-    def total(self, name: str) -> Array:
-        days = self._week(self._totals.at(name, self._grid.session_minutes)[:, 0], 0.0)
-        return add_up(days / self._units if name == "v" else days) * self._whole
-
-    def history(self, values: Array, days: int) -> Iterator[Array]:
-        return (_shifted(values, week * DAYS_A_WEEK) for week in range(1, days // DAYS_A_WEEK + 1))
-
-    @cached_property
-    def open(self) -> Array:
-        return self._with_standing(self._grid.day_open)[:, 0]
-
-    @cached_property
-    def high(self) -> Array:
-        return np.asarray(self._with_standing(self._grid.day_high).max(axis=1))
-
-    @cached_property
-    def low(self) -> Array:
-        return np.asarray(self._with_standing(self._grid.day_low).min(axis=1))
-
-    @cached_property
-    def close(self) -> Array:
-        return self._with_standing(self._grid.close[:, -1])[:, -1]
-
-    @cached_property
-    def previous_close(self) -> Array:
-        return self._standing[:, 0] * self._whole
-
-    @cached_property
-    def float_shares(self) -> Array:
-        return self._grid.float_shares[self._start :] * self._whole
-
-    @cached_property
-    def r(self) -> Array:
-        return self._base(self._week(self._grid.r, 0.0))
-
-    @cached_property
-    def v(self) -> Array:
-        return self._base(self._week(self._grid.volume, 0.0) / self._units[:, :, None])
-
-    @cached_property
-    def a(self) -> Array:
-        return self._base(self._week(self._grid.amount, 0.0))
-
-    @cached_property
-    def c(self) -> Array:
-        own = self._week(self._grid.close, np.nan) * self._units[:, :, None]
-        return self._base(np.where(self._there[:, :, None], own, self._standing[:, :, None]))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 
 import numpy as np
 import polars as pl
 
+from polygrain.features.rows import BarRows, locate, numbers
 from polygrain.market.session import Session
 from polygrain.store.panel import Array
 
 _RATIO_DECIMALS = 9
+_PRICES = ("open", "high", "low", "close")
 
 
 @dataclass(frozen=True)
@@ -24,61 +27,204 @@ class LastClose:
 
 
 @dataclass(frozen=True)
-class Grid:
-    """Base bars [days, bars, stocks] and days [days, stocks], float64; NaN throughout where a stock did not trade.
+class Days:
+    """What the daily tables say of `days` × `symbols`, float64 [days, symbols], NaN where a stock did not trade.
 
-    `r` is the log return of a base bar over the one before, the day's first over `previous_close`: the last traded
-    close before the day in that day's raw yuan, NaN on the listing day. `last` is that close in its own units. An
-    absent base bar of a traded day is flat at the last price with volume = amount = r = 0. The last base bar closes at
-    the daily table's close, and `day_open`, `day_high`, `day_low` are the daily table's.
+    `previous_close` is the last traded close before the day in that day's raw yuan, NaN on the listing day, and `last`
+    that close in its own units. `columns` are the daily table's own.
     """
 
-    session_minutes: int
-    base_minutes: int
-    open: Array
-    high: Array
-    low: Array
-    close: Array
-    volume: Array
-    amount: Array
-    r: Array
-    day_open: Array
-    day_high: Array
-    day_low: Array
-    previous_close: Array
-    last: LastClose
-    factor: Array
-    float_shares: Array
+    days: tuple[date, ...]
     traded: Array
+    factor: Array
+    last: LastClose
+    previous_close: Array
+    columns: dict[str, Array]
 
-    def since(self, day: int) -> Grid:
-        """The days from number `day` on, as views."""
-        return self._each(lambda values: values[day:])
-
-    def stocks(self, numbers: Array) -> Grid:
-        """The stocks of these column numbers, copied into one piece of memory."""
-        return self._each(lambda values: values.take(numbers, axis=-1))
-
-    def _each(self, cut: Callable[[Array], Array]) -> Grid:
-        return Grid(
-            session_minutes=self.session_minutes,
-            base_minutes=self.base_minutes,
-            open=cut(self.open),
-            high=cut(self.high),
-            low=cut(self.low),
-            close=cut(self.close),
-            volume=cut(self.volume),
-            amount=cut(self.amount),
-            r=cut(self.r),
-            day_open=cut(self.day_open),
-            day_high=cut(self.day_high),
-            day_low=cut(self.day_low),
-            previous_close=cut(self.previous_close),
-            last=LastClose(cut(self.last.close), cut(self.last.factor)),
-            factor=cut(self.factor),
-            float_shares=cut(self.float_shares),
-            traded=cut(self.traded),
+    def between(self, first: int, end: int) -> Days:
+        """The days from number `first` to before number `end`, as views."""
+        cut = slice(first, end)
+        return Days(
+            self.days[cut],
+            self.traded[cut],
+            self.factor[cut],
+            LastClose(self.last.close[cut], self.last.factor[cut]),
+            self.previous_close[cut],
+            {name: values[cut] for name, values in self.columns.items()},
         )
+
+
+class Grid:
+    """Some days and stocks as dense float64 arrays, each made when it is first asked for.
+
+    Base bars [days, bars, stocks] and days [days, stocks], NaN throughout where a stock did not trade. An absent base
+    bar of a traded day is flat at the last price with volume = amount = r = 0. The last base bar closes at the daily
+    table's close, and `day_open`, `day_high`, `day_low` are the daily table's.
+    """
+
+    def __init__(
+        self, session: Session, base_bar: str, months: Sequence[BarRows] | None, days: Days, stocks: Array
+    ) -> None:
+        """`months` hold the bars, None where the base bar is the day; the columns are the symbol numbers `stocks`."""
+        self.session_minutes = session.minutes
+        self.base_minutes = session.minutes_of(base_bar)
+        self.bars = session.bars_a_day(base_bar)
+        self._months = months
+        self._days = days
+        self._stocks = stocks
+        self._source = (session, base_bar, months, days)
+
+    def stocks(self, places: Array) -> Grid:
+        """The same days of the stocks in these columns."""
+        return Grid(*self._source, self._stocks[places])
+
+    def _cut(self, values: Array) -> Array:
+        return values.take(self._stocks, axis=1)
+
+    @cached_property
+    def traded(self) -> Array:
+        """Whether the stock traded, bool [days, stocks]."""
+        return self._cut(self._days.traded)
+
+    @cached_property
+    def factor(self) -> Array:
+        """Cumulative adjustment factor [days, stocks]."""
+        return self._cut(self._days.factor)
+
+    @cached_property
+    def last(self) -> LastClose:
+        """The last traded close before each day and its factor [days, stocks]."""
+        return LastClose(self._cut(self._days.last.close), self._cut(self._days.last.factor))
+
+    @cached_property
+    def previous_close(self) -> Array:
+        """That close in the day's own raw yuan [days, stocks]; NaN on the listing day."""
+        return self._cut(self._days.previous_close)
+
+    @cached_property
+    def day_open(self) -> Array:
+        """The day's first price, yuan [days, stocks]."""
+        return self._cut(self._days.columns["open"])
+
+    @cached_property
+    def day_high(self) -> Array:
+        """The day's highest price, yuan [days, stocks]."""
+        return self._cut(self._days.columns["high"])
+
+    @cached_property
+    def day_low(self) -> Array:
+        """The day's lowest price, yuan [days, stocks]."""
+        return self._cut(self._days.columns["low"])
+
+    @cached_property
+    def float_shares(self) -> Array:
+        """Free-float shares of the day [days, stocks]; NaN where the source has none."""
+        return self._cut(self._days.columns["float_shares"])
+
+    @cached_property
+    def open(self) -> Array:
+        """First prices of the base bars, yuan."""
+        return self._flat_where_absent("open")
+
+    @cached_property
+    def high(self) -> Array:
+        """Highest prices of the base bars, yuan."""
+        return self._flat_where_absent("high")
+
+    @cached_property
+    def low(self) -> Array:
+        """Lowest prices of the base bars, yuan."""
+        return self._flat_where_absent("low")
+
+    @cached_property
+    def close(self) -> Array:
+        """Last prices of the base bars, yuan; the day's last one is the daily table's close."""
+        values = self._closes.copy()
+        values[:, -1] = self._cut(self._days.columns["close"])
+        return values
+
+    @cached_property
+    def volume(self) -> Array:
+        """Shares traded in the base bars."""
+        return self._zero_where_absent("volume")
+
+    @cached_property
+    def amount(self) -> Array:
+        """Yuan traded in the base bars."""
+        return self._zero_where_absent("amount")
+
+    @cached_property
+    def r(self) -> Array:
+        """Log returns of the base bars over the ones before, the day's first over `previous_close`."""
+        close, before = self.close, np.empty(self._shape)
+        before[:, 0] = self.previous_close
+        before[:, 1:] = close[:, :-1]
+        # Within a day the difference of two prices is a whole number of ticks, hence exact to the last digit.
+        r = close - before
+        r /= before
+        np.log1p(r, out=r)
+        # The last base bar closes at the official close even where it is absent.
+        within = self._absent[self._absent // len(self._stocks) % self.bars < self.bars - 1]
+        r.reshape(-1)[within] = 0.0
+        return r
+
+    @property
+    def _shape(self) -> tuple[int, int, int]:
+        return (len(self._days.days), self.bars, len(self._stocks))
+
+    @cached_property
+    def _places(self) -> list[tuple[int, BarRows, Array | slice, Array]]:
+        """(day of the grid, month, rows of the month, their cells) for every day with bars."""
+        found = []
+        of_month = {day: (month, number) for month in self._months or () for number, day in enumerate(month.days)}
+        for day, name in enumerate(self._days.days):
+            if name in of_month and self.traded[day].any():
+                month, number = of_month[name]
+                found.append((day, month, *month.cells(number, self._stocks, self.traded[day])))
+        return found
+
+    def _put(self, name: str, out: Array) -> Array:
+        """A column of the tables written into the cells of `out`."""
+        if self._months is None:
+            out[:, 0] = self._cut(self._days.columns[name])
+        for day, month, rows, cells in self._places:
+            out[day].reshape(-1)[cells] = month.column(name)[rows]
+        return out
+
+    @cached_property
+    def _absent(self) -> Array:
+        """The cells of base bars that the table lacks on traded days, int64, in order."""
+        there = sum(len(cells) for _, _, _, cells in self._places)
+        if self._months is None or there == np.count_nonzero(self.traded) * self.bars:
+            return np.empty(0, np.int64)
+        absent = np.empty(self._shape, bool)
+        absent[:] = self.traded[:, None]
+        for day, _, _, cells in self._places:
+            absent[day].reshape(-1)[cells] = False
+        return np.flatnonzero(absent)
+
+    @cached_property
+    def _closes(self) -> Array:
+        """Closes of the base bars as the table has them, an absent one at the last price before it."""
+        close = self._put("close", np.full(self._shape, np.nan))
+        day, rest = np.divmod(self._absent, self.bars * len(self._stocks))
+        bar, stock = np.divmod(rest, len(self._stocks))
+        order = np.argsort(bar, kind="stable")
+        for one in np.split(order, np.flatnonzero(np.diff(bar[order])) + 1):
+            days, stocks, j = day[one], stock[one], bar[one[:1]]
+            close[days, j, stocks] = np.where(j == 0, self.previous_close[days, stocks], close[days, j - 1, stocks])
+        return close
+
+    def _flat_where_absent(self, name: str) -> Array:
+        values = self._put(name, np.full(self._shape, np.nan))
+        values.reshape(-1)[self._absent] = self._closes.reshape(-1)[self._absent]
+        return values
+
+    def _zero_where_absent(self, name: str) -> Array:
+        values = self._put(name, np.zeros(self._shape))
+        if not self.traded.all():
+            values.swapaxes(1, 2)[~self.traded] = np.nan
+        return values
 
 
 def ratio(before: Array, now: Array) -> Array:
@@ -87,43 +233,6 @@ def ratio(before: Array, now: Array) -> Array:
     Rounded, so that a source whose factors are all scaled by a constant gives the same bits.
     """
     return np.asarray(np.round(before / now, _RATIO_DECIMALS))
-
-
-@dataclass(frozen=True)
-class _Cells:
-    """Where the rows of a table lie in a dense array of `shape`."""
-
-    shape: tuple[int, ...]
-    flat: Array
-
-    def dense(self, values: pl.Series) -> Array:
-        out = np.full(self.shape, np.nan)
-        out.reshape(-1)[self.flat] = values.cast(pl.Float64).to_numpy()
-        return out
-
-
-def _numbers(days: Sequence[date]) -> Array:
-    return np.array(days, dtype="datetime64[D]").astype(np.int64)
-
-
-def _cells(frame: pl.DataFrame, days: Array, symbols: Sequence[str], bars: int) -> _Cells:
-    """Cells [days, (bars,) symbols] of the frame's rows, whose days and symbols are all among the given ones."""
-    day = np.searchsorted(days, frame["date"].to_physical().to_numpy())
-    symbol = frame["symbol"].cast(pl.Enum(symbols)).to_physical().to_numpy().astype(np.int64)
-    if "bar" not in frame.columns:
-        return _Cells((len(days), len(symbols)), day * len(symbols) + symbol)
-    row = day * bars + frame["bar"].to_numpy().astype(np.int64)
-    return _Cells((len(days), bars, len(symbols)), row * len(symbols) + symbol)
-
-
-def _carried(close: Array, factor: Array, traded: Array, before: LastClose | None) -> LastClose:
-    """Per row the last traded close of the rows above, and its factor."""
-    out = LastClose(np.full(close.shape, np.nan), np.full(close.shape, np.nan))
-    last = before or LastClose(np.full(close.shape[1], np.nan), np.full(close.shape[1], np.nan))
-    for i in range(len(close)):
-        out.close[i], out.factor[i] = last.close, last.factor
-        last = LastClose(np.where(traded[i], close[i], last.close), np.where(traded[i], factor[i], last.factor))
-    return out
 
 
 def last_close(daily: pl.DataFrame, symbols: Sequence[str], before: LastClose | None) -> LastClose:
@@ -142,6 +251,64 @@ def _traded() -> pl.Expr:
     return ~pl.col("suspended") & (pl.col("volume") > 0) & pl.col("close").is_not_null()
 
 
+def _carried(close: Array, factor: Array, traded: Array, before: LastClose | None) -> LastClose:
+    """Per row the last traded close of the rows above, and its factor."""
+    out = LastClose(np.full(close.shape, np.nan), np.full(close.shape, np.nan))
+    last = before or LastClose(np.full(close.shape[1], np.nan), np.full(close.shape[1], np.nan))
+    for i in range(len(close)):
+        out.close[i], out.factor[i] = last.close, last.factor
+        last = LastClose(np.where(traded[i], close[i], last.close), np.where(traded[i], factor[i], last.factor))
+    return out
+
+
+def daily_facts(
+    daily: pl.DataFrame,
+    months: Sequence[BarRows] | None,
+    days: Sequence[date],
+    symbols: Sequence[str],
+    before: LastClose | None,
+) -> Days:
+    """The daily tables of `days` × `symbols`, in any row order; `months` are the bars, None where the base is the day.
+
+    `daily` may start before the first of `days`: its earlier rows, and `before` for what precedes them, give C₋.
+    """
+    daily = daily.filter(pl.col("date") <= days[-1])
+    every = np.union1d(daily["date"].to_physical().to_numpy().astype(np.int64), numbers(days))
+    row = np.searchsorted(every, daily["date"].to_physical().to_numpy())
+    column = daily["symbol"].cast(pl.Enum(symbols)).to_physical().to_numpy()
+    rows = np.searchsorted(every, numbers(days))
+
+    def dense(values: pl.Series) -> Array:
+        out = np.full((len(every), len(symbols)), np.nan)
+        out[row, column] = values.cast(pl.Float64).to_numpy()
+        return out
+
+    traded_then = dense(daily.select(_traded()).to_series()) == 1
+    close_then, factor_then = dense(daily["close"]), dense(daily["factor"])
+    carried = _carried(close_then, factor_then, traded_then, before)
+    traded = traded_then[rows]
+    if months is not None:
+        traded &= _with_bars(months, days, len(symbols))
+    last = LastClose(carried.close[rows], carried.factor[rows])
+    factor = np.where(traded, factor_then[rows], np.nan)
+    columns = {}
+    for name in (*_PRICES, "volume", "amount", "float_shares"):
+        known = dense(daily[name])[rows] if name in daily.columns else np.nan
+        columns[name] = np.where(traded, known, np.nan)
+    previous_close = np.where(traded, last.close * ratio(last.factor, factor), np.nan)
+    return Days(tuple(days), traded, factor, last, previous_close, columns)
+
+
+def _with_bars(months: Sequence[BarRows], days: Sequence[date], symbols: int) -> Array:
+    there = np.zeros((len(days), symbols), bool)
+    number = {day: i for i, day in enumerate(days)}
+    for month in months:
+        for i, day in enumerate(month.days):
+            if day in number:
+                there[number[day]] = month.count[i] > 0
+    return there
+
+
 def grid(
     bars: pl.DataFrame | None,
     daily: pl.DataFrame,
@@ -155,70 +322,9 @@ def grid(
 
     `daily` may start before the first of `days`: its earlier rows, and `before` for what precedes them, give C₋.
     """
-    daily = daily.filter(pl.col("date") <= days[-1])
-    every = np.union1d(daily["date"].to_physical().to_numpy().astype(np.int64), _numbers(days))
-    cells = _cells(daily, every, symbols, 1)
-    rows = np.searchsorted(every, _numbers(days))
-    traded_then = cells.dense(daily.select(_traded()).to_series()) == 1
-    close_then, factor_then = cells.dense(daily["close"]), cells.dense(daily["factor"])
-    carried = _carried(close_then, factor_then, traded_then, before)
-    traded, close, factor = traded_then[rows], close_then[rows], factor_then[rows]
-    last = LastClose(carried.close[rows], carried.factor[rows])
-
-    def day_column(name: str) -> Array:
-        if name not in daily.columns:
-            return np.full(traded.shape, np.nan)
-        return np.where(traded, cells.dense(daily[name])[rows], np.nan)
-
-    names = ("open", "high", "low", "close", "volume", "amount")
-    if bars is None:
-        present = traded[:, None, :]
-        columns = {name: day_column(name)[:, None, :] for name in names}
-    else:
-        bars = bars.filter(pl.col("date").is_between(days[0], days[-1]))
-        bar_cells = _cells(bars, _numbers(days), symbols, session.bars_a_day(base_bar))
-        columns = {name: bar_cells.dense(bars[name]) for name in names}
-        present = np.isfinite(columns["close"])
-        traded = traded & present.any(axis=1)
-    previous_close = np.where(traded, last.close * ratio(last.factor, np.where(traded, factor, np.nan)), np.nan)
-    _fill(columns, present, traded, close, previous_close)
-    return Grid(
-        session_minutes=session.minutes,
-        base_minutes=session.minutes_of(base_bar),
-        open=columns["open"],
-        high=columns["high"],
-        low=columns["low"],
-        close=columns["close"],
-        volume=columns["volume"],
-        amount=columns["amount"],
-        r=columns["r"],
-        day_open=np.where(traded, day_column("open"), np.nan),
-        day_high=np.where(traded, day_column("high"), np.nan),
-        day_low=np.where(traded, day_column("low"), np.nan),
-        previous_close=previous_close,
-        last=last,
-        factor=np.where(traded, factor, np.nan),
-        float_shares=np.where(traded, day_column("float_shares"), np.nan),
-        traded=traded,
-    )
-
-
-def _fill(columns: dict[str, Array], present: Array, traded: Array, close: Array, previous_close: Array) -> None:
-    """Make the days of trading dense and the others NaN, in place, and add r; `close` is the day's official one."""
-    columns["r"] = np.full(present.shape, np.nan)
-    prior = previous_close
-    last_bar = present.shape[1] - 1
-    for j in range(last_bar + 1):
-        there = present[:, j] & traded
-        for name in ("open", "high", "low", "close"):
-            columns[name][:, j] = np.where(there, columns[name][:, j], np.where(traded, prior, np.nan))
-        for name in ("volume", "amount"):
-            columns[name][:, j] = np.where(there, columns[name][:, j], np.where(traded, 0.0, np.nan))
-        if j == last_bar:
-            columns["close"][:, j] = np.where(traded, close, np.nan)
-        now = columns["close"][:, j]
-        # Within a day the difference of two prices is a whole number of ticks, hence exact to the last digit.
-        step = np.log1p((now - prior) / prior)
-        flat = traded & ~there & (j < last_bar)
-        columns["r"][:, j] = np.where(flat, 0.0, step)
-        prior = now
+    months = None
+    if bars is not None:
+        table = bars.filter(pl.col("date").is_between(days[0], days[-1])).sort("date", "symbol", "bar")
+        months = [locate(table.select, symbols)]
+    facts = daily_facts(daily, months, days, symbols, before)
+    return Grid(session, base_bar, months, facts, np.arange(len(symbols)))

@@ -15,8 +15,9 @@ from typing import Literal
 import numpy as np
 
 from polygrain.errors import ConfigError
-from polygrain.features.bars import Bars, add_up
+from polygrain.features.bars import Bars
 from polygrain.features.granularity import Granularity
+from polygrain.features.totals import add_up, add_up_products
 from polygrain.market.session import Session
 from polygrain.store.panel import Array
 
@@ -110,16 +111,6 @@ def compute(name: str, bars: Bars) -> Array:
     with np.errstate(all="ignore"):
         values = FEATURES[name].function(bars)
     return np.where(np.isfinite(values), values, np.nan)
-
-
-def _correlation(x: Array, y: Array) -> Array:
-    """Pearson over axis 1 of [bars, k, stocks]; NaN where either is constant."""
-    dx = x - (add_up(x) / x.shape[1])[:, None]
-    dy = y - (add_up(y) / y.shape[1])[:, None]
-    # The mean of equal numbers may miss them by a rounding error; their spread is none all the same.
-    constant = (x.max(axis=1) == x.min(axis=1)) | (y.max(axis=1) == y.min(axis=1))
-    r = add_up(dx * dy) / np.sqrt(add_up(dx * dx) * add_up(dy * dy))
-    return np.where(constant, np.nan, r)
 
 
 @feature(min_bars=1)
@@ -242,7 +233,7 @@ def downside_share(bars: Bars) -> Array:
 def jump_share(bars: Bars) -> Array:
     """max(0, 1 − (π/2) Σ|r_j||r_{j−1}| / Σr²), pairs inside the bar. Barndorff-Nielsen and Shephard (2004)."""
     size = np.abs(bars.r)
-    return np.maximum(0.0, 1 - math.pi / 2 * add_up(size[:, 1:] * size[:, :-1]) / bars.total("r2"))
+    return np.maximum(0.0, 1 - math.pi / 2 * add_up_products(size[:, 1:], size[:, :-1]) / bars.total("r2"))
 
 
 @feature(min_bars=4)
@@ -257,9 +248,9 @@ def intrabar_drawdown(bars: Bars) -> Array:
     r = bars.r
     level, top, fall = np.zeros_like(r[:, 0]), np.zeros_like(r[:, 0]), np.zeros_like(r[:, 0])
     for j in range(bars.m):
-        level = level + r[:, j]
-        top = np.maximum(top, level)
-        fall = np.maximum(fall, top - level)
+        level += r[:, j]
+        np.maximum(top, level, out=top)
+        np.maximum(fall, top - level, out=fall)
     return fall
 
 
@@ -272,19 +263,19 @@ def amihud(bars: Bars) -> Array:
 @feature(min_bars=4)
 def price_volume_corr(bars: Bars) -> Array:
     """corr(c_j, v_j). R76, price-volume family."""
-    return _correlation(bars.c, bars.v)
+    return bars.correlation("c", "v")
 
 
 @feature(min_bars=4)
 def return_volume_corr(bars: Bars) -> Array:
     """corr(r_j, v_j). R76, price-volume family."""
-    return _correlation(bars.r, bars.v)
+    return bars.correlation("r", "v")
 
 
 @feature(min_bars=4)
 def return_leads_volume(bars: Bars) -> Array:
     """corr(r_j, v_{j+1}), pairs inside the bar. R86."""
-    return _correlation(bars.r[:, :-1], bars.v[:, 1:])
+    return bars.correlation("r", "v", lead=1)
 
 
 @feature(min_bars=2, needs="amount")
@@ -296,6 +287,10 @@ def volume_weighted_tilt(bars: Bars) -> Array:
 @feature(min_bars=4, needs="amount")
 def large_volume_return(bars: Bars) -> Array:
     """Σ r_j over the base bars whose amount is above the bar's mean. R86."""
-    total = bars.total("a")
+    total, r = bars.total("a"), bars.r
     large = bars.a * bars.m > total[:, None]
-    return np.where(np.isnan(total), np.nan, add_up(np.where(large, bars.r, 0.0)))
+    if (np.isnan(bars.total("r")) & np.isfinite(total)).any():
+        # The first return after the listing is unknown, which matters only where it is chosen.
+        r = np.where(large, r, 0.0)
+    # A fall times False is −0, which + 0 makes the 0 that it is.
+    return np.where(np.isnan(total), np.nan, add_up(r * large) + 0.0)

@@ -8,17 +8,43 @@ from polygrain.store.panel import Array
 
 MIN_VALUES = 30
 _CLIP = 3 * 1.4826
+_BLOCK = 128
 
 
-def _running_sum(values: Array) -> Array:
-    """Row sums, added one by one: numpy's own sum depends on the row's length, and so on who else is in the market."""
-    return np.asarray(np.add.accumulate(values, axis=1)[:, -1])
+def _sums(values: Array) -> Array:
+    """Row sums that zeros at the end do not change: numpy's own depend on the row's length, and so on who else is in
+    the market. Added up in blocks of one length, and these one by one."""
+    missing = -values.shape[1] % _BLOCK
+    padded = np.pad(values, ((0, 0), (0, missing))) if missing else values
+    blocks = np.add.reduce(padded.reshape(len(values), -1, _BLOCK), axis=2)
+    return np.asarray(np.add.accumulate(blocks, axis=1)[:, -1])
+
+
+def _at(ascending: Array, places: Array) -> Array:
+    return np.asarray(ascending[np.arange(len(ascending)), places])
 
 
 def _median(ascending: Array, count: Array) -> Array:
     """Per row, of the first `count` entries."""
-    rows = np.arange(len(ascending))
-    return np.asarray((ascending[rows, (count - 1) // 2] + ascending[rows, count // 2]) / 2)
+    return np.asarray((_at(ascending, (count - 1) // 2) + _at(ascending, count // 2)) / 2)
+
+
+def _nearest(ascending: Array, count: Array, centre: Array, k: Array) -> Array:
+    """Per row the k-th smallest distance to `centre`, from 0, of the first `count` entries.
+
+    The k + 1 nearest entries lie side by side: they start at the first place from which the farthest to the right is
+    at least as far as the farthest to the left, or one before it, and that place is found by halving.
+    """
+    low, high = np.zeros_like(count), count - k
+    while (low < high).any():
+        middle = (low + high) // 2
+        right = _at(ascending, np.minimum(middle + k, count - 1)) - centre
+        enough = right >= centre - _at(ascending, np.minimum(middle, count - 1))
+        high = np.where((low < high) & enough, middle, high)
+        low = np.where((low < high) & ~enough, middle + 1, low)
+    right = np.where(low + k < count, _at(ascending, np.minimum(low + k, count - 1)) - centre, np.inf)
+    left = np.where(low > 0, centre - _at(ascending, np.maximum(low - 1, 0)), np.inf)
+    return np.asarray(np.minimum(left, right))
 
 
 def normalise(x: Array, members: Array, log: float | None) -> Array:
@@ -39,19 +65,29 @@ def normalise(x: Array, members: Array, log: float | None) -> Array:
     if not len(rows):
         return out
     x, finite, count = x[rows], finite[rows], count[rows]
-    ascending = np.sort(np.where(fitted[rows], x, np.inf), axis=1)[:, : count.max()]
-    inside = np.arange(ascending.shape[1]) < count[:, None]
-    median = _median(ascending, count)[:, None]
-    deviation = np.sort(np.where(inside, np.abs(ascending - median), np.inf), axis=1)
-    width = _CLIP * _median(deviation, count)[:, None]
+    ascending = x.copy()
+    ascending[~fitted[rows]] = np.inf
+    ascending.sort(axis=1)
+    ascending = ascending[:, : count.max()]
+    outside = np.arange(ascending.shape[1]) >= count[:, None]
+    median = _median(ascending, count)
+    width = (
+        _CLIP
+        * (_nearest(ascending, count, median, (count - 1) // 2) + _nearest(ascending, count, median, count // 2))
+        / 2
+    )
     width[width == 0] = np.inf
-    clipped = np.clip(ascending, median - width, median + width)
-    mean = _running_sum(np.where(inside, clipped, 0.0))[:, None] / count[:, None]
-    variance = _running_sum(np.where(inside, clipped - mean, 0.0) ** 2)[:, None] / count[:, None]
+    low, high = (median - width)[:, None], (median + width)[:, None]
+    clipped = np.clip(ascending, low, high)
     # The mean of equal numbers may miss them by a rounding error, which is no spread.
-    constant = clipped[:, :1] == clipped[np.arange(len(rows)), count - 1][:, None]
-    std = np.where(constant, np.inf, np.sqrt(variance))
+    constant = clipped[:, 0] == _at(clipped, count - 1)
+    clipped[outside] = 0.0
+    mean = (_sums(clipped) / count)[:, None]
+    clipped -= mean
+    clipped[outside] = 0.0
+    std = np.where(constant, np.inf, np.sqrt(_sums(clipped * clipped) / count))[:, None]
     with np.errstate(invalid="ignore"):
-        z = (np.clip(x, median - width, median + width) - mean) / std
-    out[rows] = np.where(finite, z, 0.0)
+        z = (np.clip(x, low, high) - mean) / std
+    z[~finite] = 0.0
+    out[rows] = z
     return out

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from pydantic import ValidationError
@@ -15,9 +16,21 @@ from polygrain.spec import Spec
 from polygrain.store.commit import commit, commit_bytes, sweep
 from polygrain.store.panel import Array, Axes, Panel
 
+Precision: TypeAlias = Literal["single", "half"]
+
+
+class Panels(Spec):
+    """How the assembled panels are kept: `precision` "half" takes half the disk and memory of "single", and rounds the
+    normalised values to 11 significant bits."""
+
+    precision: Precision = "single"
+
 
 class PanelFacts(Spec):
-    """What a panel file holds, and the fingerprints of what it was made from and of its content."""
+    """What a panel file holds, and the fingerprints of what it was made from and of its content.
+
+    `precision` single is float32, half is float16.
+    """
 
     granularity: str
     inputs: str
@@ -26,6 +39,12 @@ class PanelFacts(Spec):
     symbols: tuple[str, ...]
     bars: int
     features: tuple[str, ...]
+    precision: Precision
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the values on disk."""
+        return np.dtype("<f4" if self.precision == "single" else "<f2")
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -56,8 +75,8 @@ def open_panel(path: Path) -> Panel:
         raise DataError(str(path), "no panel there; build the features first") from None
     except ValueError:
         raise DataError(str(path), f"is damaged; {mend}") from None
-    if values.dtype != np.float32 or values.shape != facts.shape:
-        raise DataError(str(path), f"holds {values.dtype} {values.shape}, not float32 {facts.shape}; {mend}")
+    if values.dtype != facts.dtype or values.shape != facts.shape:
+        raise DataError(str(path), f"holds {values.dtype} {values.shape}, not {facts.dtype} {facts.shape}; {mend}")
     return Panel(Axes(facts.days, facts.symbols, facts.bars), values, facts.features)
 
 
@@ -74,11 +93,11 @@ def write_panel(facts: PanelFacts, folder: Path, months: Iterable[Array]) -> Pat
     path = facts.path(folder)
 
     def write(temporary: Path) -> None:
-        header = {"descr": "<f4", "fortran_order": False, "shape": facts.shape}
+        header = {"descr": facts.dtype.str, "fortran_order": False, "shape": facts.shape}
         with temporary.open("wb") as file:
             np.lib.format.write_array_header_1_0(file, header)
             for values in months:
-                np.ascontiguousarray(values, "<f4").tofile(file)
+                np.ascontiguousarray(values, facts.dtype).tofile(file)
 
     if not path.is_file():
         commit(path, write)

@@ -17,6 +17,7 @@ from polygrain.config import Experiment, to_toml
 from polygrain.errors import ConfigError
 from polygrain.features import build
 from polygrain.features.library import chosen, missing
+from polygrain.features.plan import available
 from polygrain.pipeline import evaluating, facts, scoring, training
 from polygrain.pipeline.manifest import RunManifest, Trials
 from polygrain.pipeline.market import Market
@@ -134,11 +135,11 @@ class _Job:
     @cached_property
     def features_chosen(self) -> Mapping[str, tuple[str, ...]]:
         store = self.market.store
-        have = build.available(store)
+        have = available(store)
         return chosen(self.experiment.granularity, self.market.session, store.facts.base_bar, have)
 
     def features(self) -> Path:
-        settings = self.experiment.model_dump(mode="json", include={"granularity", "universe"})
+        settings = self.experiment.model_dump(mode="json", include={"granularity", "panels", "universe"})
         key = fingerprint([settings, self.experiment.protocol.lookback])
         folder = self.store_folder / f"features-{key[:12]}"
         with self.manifest.stage("features", fingerprint([key, self.market.store.fingerprint()])):
@@ -150,6 +151,7 @@ class _Job:
                 folder,
                 self.workers,
                 self.progress.say,
+                precision=self.experiment.panels.precision,
             )
         return folder
 
@@ -196,7 +198,7 @@ class _Job:
     def configuration(self) -> str:
         """Fingerprint of what decides the test scores: all settings but names, places and the evaluation."""
         kept = self.experiment.model_dump(
-            mode="json", include={"granularity", "universe", "label", "protocol", "network", "ensemble"}
+            mode="json", include={"granularity", "panels", "universe", "label", "protocol", "network", "ensemble"}
         )
         return fingerprint(kept)
 
@@ -234,7 +236,7 @@ class _Job:
             self.market,
             self.manifest,
             features=self.features_chosen,
-            lacking=missing(build.available(self.market.store)),
+            lacking=missing(available(self.market.store)),
             missing=[str(sentence) for sentence in absent],
             universes=[name for name in self.experiment.evaluation.universes if name in evaluated],
             trials=Trials(self.store_folder).read(),

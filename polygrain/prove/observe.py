@@ -74,7 +74,8 @@ def run_stages(experiment: Experiment, source: Source, folder: Path, pool: Pool)
     """Ingest, universe, features, labels and samples of the experiment on `source`."""
     store = ingest(source, folder)
     market = Market(experiment, store)
-    paths = build(store, experiment.granularity, market.before_open, folder / "features", pool)
+    precision = experiment.panels.precision
+    paths = build(store, experiment.granularity, market.before_open, folder / "features", pool, precision=precision)
     panels = {g.name: panel_file(g, market, paths[g.name]) for g in coarse_to_fine(market)}
     members = market.members[market.bar_rows]
     samples: dict[tuple[str, ...], dict[int, Samples]] = {}

@@ -19,7 +19,8 @@ from polygrain.store.panel import Array
 
 
 class PanelFile(Spec):
-    """Where a granularity's panel lies: a .npy of float32 [days × bars, symbols, features], one sampled row in `step`.
+    """Where a granularity's panel lies: a .npy of float32 or float16 [days × bars, symbols, features], of which one row
+    in `step` is sampled.
 
     `step` 5 and `bars` 1 is the week: a row a day, of which a sample takes every fifth back from its date.
     """
@@ -43,7 +44,8 @@ def windows(
     """The sample x_LSF of one date: the last T·B rows of `panel` [rows, symbols, features] up to `day`'s close.
 
     A view along time, then one gather of the columns `symbols` (int64 [S]) into the flat buffer `out` where it is given
-    and large enough. Sees the days day − T + 1..day. DataError where the panel does not reach back that far.
+    and large enough; float32, to which a panel of half precision is widened. Sees the days day − T + 1..day. DataError
+    where the panel does not reach back that far.
     """
     length = steps(lookback, bars, step)
     end = (day + 1) * bars
@@ -53,10 +55,11 @@ def windows(
     view = panel[start:end:step]
     shape = (length, symbols.shape[0], panel.shape[2])
     size = shape[0] * shape[1] * shape[2]
-    if out is None or out.numel() < size:
-        return torch.index_select(view, 1, symbols)
-    x_LSF = out[:size].view(shape)
-    torch.index_select(view, 1, symbols, out=x_LSF)
+    x_LSF = torch.empty(shape) if out is None or out.numel() < size else out[:size].view(shape)
+    if panel.dtype == torch.float32:
+        torch.index_select(view, 1, symbols, out=x_LSF)
+    else:
+        x_LSF.copy_(torch.index_select(view, 1, symbols))
     return x_LSF
 
 
@@ -140,13 +143,15 @@ class Samples:
 
 
 def open_values(panel: PanelFile) -> Tensor:
-    """The panel's values, mapped from disk without a copy; DataError where the file is not a float32 panel."""
+    """The panel's values, mapped from disk without a copy; DataError where the file is not a panel."""
     if not Path(panel.path).is_file():
         raise DataError(panel.path, f"no panel of {panel.name} there; build the features first")
     # Mode c maps privately: torch wants writable memory, and a write would stay in this process.
     values = np.load(panel.path, mmap_mode="c", allow_pickle=False)
-    if values.dtype != np.float32 or values.ndim != 3:
-        raise DataError(panel.path, f"holds {values.dtype} {values.shape}, not float32 [rows, symbols, features]")
+    if values.dtype not in (np.float32, np.float16) or values.ndim != 3:
+        raise DataError(
+            panel.path, f"holds {values.dtype} {values.shape}, not float32 or float16 [rows, symbols, features]"
+        )
     return torch.from_numpy(values)
 
 

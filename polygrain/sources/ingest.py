@@ -17,6 +17,7 @@ from polygrain.errors import DataError
 from polygrain.market.calendar import month_of
 from polygrain.sources.source import REFERENCE, DailyAmount, Source
 from polygrain.store.commit import code_fingerprint, commit_bytes, fingerprint, locked, sweep
+from polygrain.store.digest import day_digests
 from polygrain.store.store import STORE_VERSION, Facts, Manifest, Shard, Store, read_manifest
 from polygrain.store.tables import check
 
@@ -178,12 +179,14 @@ class _Writer:
     def _shard(self, folder: str, name: str, frame: pl.DataFrame) -> Shard:
         """Commit a frame under a name that carries its content's hash."""
         buffer = io.BytesIO()
-        frame.rechunk().write_parquet(buffer, compression="zstd", statistics=True, row_group_size=1 << 18)
+        # One row group, so that a column that is read is one piece of memory.
+        frame.rechunk().write_parquet(buffer, compression="zstd", statistics=True, row_group_size=max(1, frame.height))
         content = buffer.getvalue()
         sha256 = hashlib.sha256(content).hexdigest()
         file = f"{folder}/{name}-{sha256[:16]}.parquet"
         commit_bytes(self.folder / file, content)
-        return Shard(file=file, sha256=sha256, size=len(content), rows=frame.height)
+        days = {} if folder == "tables" else day_digests(frame)
+        return Shard(file=file, sha256=sha256, size=len(content), rows=frame.height, days=days)
 
     def _counts(self) -> dict[str, int]:
         """What the store holds, in rows, days and stocks, and what was left out."""

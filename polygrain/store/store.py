@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -14,9 +14,9 @@ from pydantic import ValidationError
 
 from polygrain.errors import DataError
 from polygrain.spec import Spec
-from polygrain.store.commit import MANIFEST, commit_bytes, fingerprint
+from polygrain.store.commit import JSON, MANIFEST, commit_bytes, fingerprint
 
-STORE_VERSION = 1
+STORE_VERSION = 2
 
 
 class Facts(Spec):
@@ -32,12 +32,16 @@ class Facts(Spec):
 
 
 class Shard(Spec):
-    """A file of the store: its name carries its content's hash, so a new content never overwrites an old one."""
+    """A file of the store: its name carries its content's hash, so a new content never overwrites an old one.
+
+    `days` are the digests of each day's rows by ISO date; none for a reference table.
+    """
 
     file: str
     sha256: str
     size: int
     rows: int
+    days: dict[str, str] = {}
 
 
 class Manifest(Spec):
@@ -127,6 +131,15 @@ class Store:
             raise DataError(str(self.folder), f"has no bars in {', '.join(months) or 'no month'}")
         return pl.concat([self._read(shard) for shard in shards])
 
+    def bar_columns(self, month: str) -> Callable[[Sequence[str]], pl.DataFrame]:
+        """The month's bars, sorted by date, symbol, bar, of which columns are decoded as they are asked for."""
+        content = self._content(self._manifest.bars[month])
+
+        def columns(names: Sequence[str]) -> pl.DataFrame:
+            return pl.read_parquet(io.BytesIO(content), columns=list(names))
+
+        return columns
+
     def daily(self, months: Sequence[str] | None = None) -> pl.DataFrame:
         """The daily table of `months` (all), sorted by date, symbol; `amount` and `vwap` are always columns."""
         wanted = self.months if months is None else sorted(set(months))
@@ -153,12 +166,26 @@ class Store:
             content |= {f"table {name}": shard.sha256 for name, shard in self._manifest.tables.items()}
         return fingerprint({"base_bar": self.facts.base_bar, "segments": self.facts.segments, "content": content})
 
+    @property
+    def layout(self) -> list[JSON]:
+        """How the bars are laid out over the day: the base bar, then the session's segments."""
+        return [self.facts.base_bar, *self.facts.segments]
+
+    def day_digests(self, month: str) -> dict[date, str]:
+        """Fingerprint of the content of each day of a month, its bars and its daily rows."""
+        parts = [shards[month].days for shards in (self._manifest.bars, self._manifest.daily) if month in shards]
+        days = sorted(set().union(*parts))
+        return {date.fromisoformat(day): fingerprint([part.get(day) for part in parts]) for day in days}
+
     def verify(self) -> None:
         """Read and hash every file; DataError names the first that is damaged."""
         for shard in self._manifest.shards():
             self._read(shard)
 
     def _read(self, shard: Shard) -> pl.DataFrame:
+        return pl.read_parquet(io.BytesIO(self._content(shard)))
+
+    def _content(self, shard: Shard) -> bytes:
         path = self.folder / shard.file
         mend = "run `polygrain ingest` again"
         try:
@@ -167,4 +194,4 @@ class Store:
             raise DataError(str(path), f"is in {MANIFEST} but cannot be read; {mend}") from None
         if len(content) != shard.size or hashlib.sha256(content).hexdigest() != shard.sha256:
             raise DataError(str(path), f"is damaged: its bytes are not those of {MANIFEST}; remove it and {mend}")
-        return pl.read_parquet(io.BytesIO(content))
+        return content

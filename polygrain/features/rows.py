@@ -1,0 +1,100 @@
+"""Rows: where the base bars of each stock-day lie in a month's sorted table, its columns read as they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+import numpy as np
+import polars as pl
+
+from polygrain.store.panel import Array
+from polygrain.store.store import Store
+
+# The names of the columns asked for, as a frame.
+Read = Callable[[Sequence[str]], pl.DataFrame]
+
+
+def numbers(days: Sequence[date]) -> Array:
+    """Days as whole numbers, for searching among them."""
+    return np.array(days, dtype="datetime64[D]").astype(np.int64)
+
+
+@dataclass(frozen=True)
+class BarRows:
+    """A month's base bars, sorted by date, symbol, bar: the rows `start[d, s]` to `start[d, s] + count[d, s]` are those
+    of day number d, one of `days`, and symbol number s; `bar` is every row's bar number."""
+
+    days: tuple[date, ...]
+    start: Array
+    count: Array
+    bar: Array
+    _read: Read
+    _columns: dict[str, Array] = field(default_factory=dict)
+
+    def column(self, name: str) -> Array:
+        """A column's values [rows]; decoded once, when it is first asked for."""
+        if name not in self._columns:
+            self._columns[name] = self._read([name])[name].to_numpy()
+        return self._columns[name]
+
+    @property
+    def decoded(self) -> frozenset[str]:
+        """The columns that have been asked for and are held in memory."""
+        return frozenset(self._columns)
+
+    def keep(self, names: Collection[str]) -> None:
+        """Forget the decoded columns but these."""
+        for name in set(self._columns) - set(names):
+            del self._columns[name]
+
+    def cells(self, day: int, stocks: Array, wanted: Array) -> tuple[Array | slice, Array]:
+        """The rows, on one day, of those of the symbol numbers `stocks` that are `wanted`, and their cells in
+        [bars, stocks]."""
+        count = np.where(wanted, self.count[day, stocks], 0)
+        column = np.flatnonzero(count)
+        start, count = self.start[day, stocks[column]], count[column]
+        ends = np.cumsum(count)
+        first, total = int(start[0]), int(ends[-1])
+        rows: Array | slice = slice(first, first + total)
+        if not np.array_equal(start, first + ends - count):
+            rows = np.arange(total) + np.repeat(start - (ends - count), count)
+        cells = self.bar[rows].astype(np.int64)
+        cells *= len(stocks)
+        cells += np.repeat(column, count)
+        return rows, cells
+
+
+def locate(read: Read, symbols: Sequence[str]) -> BarRows:
+    """The rows of a table that `read` gives columns of, sorted by date, symbol and bar, its symbols among `symbols`."""
+    keys = read(["date", "symbol", "bar"])
+    same = [pl.col(name) == pl.col(name).shift(1) for name in ("date", "symbol")]
+    first = keys.select(pl.all_horizontal(same).not_().fill_null(True).arg_true()).to_series()
+    runs = keys.select("date", "symbol")[first]
+    days = runs["date"].unique().sort()
+    day = np.searchsorted(days.to_physical().to_numpy(), runs["date"].to_physical().to_numpy())
+    stock = runs["symbol"].cast(pl.Enum(symbols)).to_physical().to_numpy()
+    start, count = (np.zeros((len(days), len(symbols)), np.int64) for _ in range(2))
+    start[day, stock] = first.to_numpy()
+    count[day, stock] = np.diff(first.to_numpy(), append=len(keys))
+    return BarRows(tuple(days.to_list()), start, count, keys["bar"].to_numpy(), read)
+
+
+class MonthReader:
+    """A store's months in order; what a month shares with those that it looks back to is read once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: dict[str, BarRows] = {}
+
+    def bars(self, months: Sequence[str]) -> list[BarRows] | None:
+        """The base bars of `months`, None where the base bar is the day; those of other months are forgotten."""
+        if self._store.facts.base_bar == "day":
+            return None
+        wanted = [month for month in months if month in self._store.bar_months]
+        self._known = {
+            month: self._known.get(month) or locate(self._store.bar_columns(month), self._store.symbols)
+            for month in wanted
+        }
+        return list(self._known.values())

@@ -1,0 +1,80 @@
+"""Totals: sums over base bars, each computed once and rolled up from short bars to long ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from polygrain.features.grid import Grid
+from polygrain.store.panel import Array
+
+# Sums are rolled up through these minutes whatever the run's granularities are, so that a sum's bits do not depend on
+# what else is computed.
+_CHAIN = (5, 15, 30, 60)
+
+_TERMS: dict[str, Callable[[Grid], Array]] = {
+    "r": lambda g: g.r,
+    "abs_r": lambda g: np.abs(g.r),
+    "r2": lambda g: g.r * g.r,
+    "r3": lambda g: g.r * g.r * g.r,
+    "r4": lambda g: (g.r * g.r) * (g.r * g.r),
+    "down_r2": lambda g: np.square(np.minimum(g.r, 0.0)),
+    "a": lambda g: g.amount,
+    "a2": lambda g: g.amount * g.amount,
+    "ar": lambda g: g.amount * g.r,
+    "v": lambda g: g.volume,
+}
+
+
+def add_up(values: Array) -> Array:
+    """Sum over axis 1 of [n, k, stocks] from its first entry to its last: one order whatever the other axes are."""
+    if values.shape[2] == 1:
+        # Numpy would add a single column up in pairs.
+        return np.asarray(np.add.reduce(np.repeat(values, 2, axis=2), axis=1)[:, :1])
+    return np.asarray(np.add.reduce(values, axis=1))
+
+
+def add_up_products(x: Array, y: Array) -> Array:
+    """Σ x·y over axis 1 of [n, k, stocks], in the order of `add_up`; each product is rounded with its sum."""
+    if x.shape[2] == 1:
+        return add_up_products(np.repeat(x, 2, axis=2), np.repeat(y, 2, axis=2))[:, :1]
+    return np.asarray(np.einsum("nks,nks->ns", x, y))
+
+
+def padded(values: Array, length: int) -> Array:
+    """`values` [days, n, stocks] lengthened along axis 1 by zeros."""
+    missing = length - values.shape[1]
+    return np.pad(values, ((0, 0), (0, missing), (0, 0))) if missing else values
+
+
+class Totals:
+    """Sums over base bars, each computed once and rolled up from short bars to long ones.
+
+    Names: r abs_r r2 r3 r4 down_r2 a a2 ar v, for r, |r|, r², r³, r⁴, r²·1[r<0], a, a², a·r, v.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
+        self._known: dict[tuple[str, int], Array] = {}
+        base, day = grid.base_minutes, grid.session_minutes
+        self._lengths = [base]
+        for minutes in (*_CHAIN, day):
+            if minutes > self._lengths[-1] and minutes % self._lengths[-1] == 0 and day % minutes == 0:
+                self._lengths.append(minutes)
+
+    def at(self, name: str, minutes: int) -> Array:
+        """[days, bars, stocks] at a bar length; NaN where a stock did not trade."""
+        if minutes == self.grid.base_minutes:
+            # Not kept: a term is made faster than a base-bar array is fetched from beyond the processor's cache.
+            return _TERMS[name](self.grid)
+        if (name, minutes) not in self._known:
+            self._known[name, minutes] = self._sum(name, minutes)
+        return self._known[name, minutes]
+
+    def _sum(self, name: str, minutes: int) -> Array:
+        below = max(length for length in self._lengths if length < minutes and minutes % length == 0)
+        parts = self.at(name, below)
+        each, bars = minutes // below, -(-self.grid.session_minutes // minutes)
+        parts = padded(parts, bars * each)
+        return add_up(parts.reshape(-1, each, parts.shape[2])).reshape(-1, bars, parts.shape[2])
