@@ -109,7 +109,7 @@ def test_float32_prices_become_whole_fen(fen):
         assert chunk.price(column).to_list() == exact
 
 
-HOURS = "09:30-11:30, 13:00-15:00"
+HOURS = "09:30-11:30, 13:00-15:00 Asia/Shanghai"
 NO_SYMBOL = 'is not a symbol such as 600000.SH; other markets\' are read where symbols is "text"'
 REFUSED_BARS = [
     ({"close": "nan"}, "bars.csv:2:close: is not a finite number (nan)"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tomllib
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -21,7 +22,7 @@ from test_cli import Command
 from test_files import BAR_ROW, DAILY_ROW, files, read_bars
 
 from polygrain.compute import pool
-from polygrain.config import load
+from polygrain.config import decode, load
 from polygrain.errors import ConfigError, DataError, PolygrainError
 from polygrain.features.bars import SlotBars, Totals
 from polygrain.features.grid import grid
@@ -30,7 +31,7 @@ from polygrain.market.session import Session
 from polygrain.market.symbols import case_twin, text_column
 from polygrain.prove.causality import Proof, proof_settings, sample
 from polygrain.prove.perturb import REPLACEMENTS
-from polygrain.sources.files import Files
+from polygrain.sources.files import BarTable, DailyTable, Files, Units
 from polygrain.sources.ingest import ingest
 from polygrain.store.store import Store
 
@@ -107,7 +108,8 @@ def test_a_stamp_outside_the_session_is_refused(tmp_path: Path, stamp: str, time
     )
     with pytest.raises(DataError) as error:
         read_bars(bars_of(tmp_path, stamp=stamp))
-    assert str(error.value) == f"bars.csv:2:time: is not the {stamp} of a 30min bar of 09:30-16:00 ({time})"
+    where = "09:30-16:00 America/New_York"
+    assert str(error.value) == f"bars.csv:2:time: is not the {stamp} of a 30min bar of {where} ({time})"
 
 
 SETTINGS = [
@@ -186,7 +188,7 @@ def test_symbols_as_text() -> None:
     assert read == [*GOOD, *[None] * len(WRONG), None]
 
 
-@given(st.text(st.characters(codec="utf-8"), max_size=40))
+@given(st.text(st.sampled_from("Ab0.-_^/&= \nÄ"), max_size=40))
 def test_what_is_read_as_a_symbol_is_safe_wherever_it_is_written(text: str) -> None:
     if pl.DataFrame({"s": [text]}).select(text_column(pl.col("s"))).item() is None:
         return
@@ -302,6 +304,20 @@ def test_a_half_day_ends_with_flat_bars(tmp_path: Path) -> None:
     assert last_day("log_amount", 60) == pytest.approx([math.log(1 + a) for a in amounts])
     assert last_day("close_ret", 60) == pytest.approx([r[0], r[2], 0, r[6], 0, 0, 0], abs=1e-15)
     assert last_day("close_position", 60) == pytest.approx([1.0, 0.0, 0.5, 1.0, 0.5, 0.5, 0.5])
+
+
+def test_a_page_of_the_documentation_says_how_files_are_declared(tmp_path: Path) -> None:
+    text = (EXAMPLES.parent / "docs" / "how-to" / "own-data.md").read_text()
+    snippets = [part.partition("```")[0] for part in text.split("```toml\n")[1:]]
+    assert len(snippets) == 3
+    rest = tomllib.loads((EXAMPLES / "tiny.toml").read_text())
+    read = [decode(rest | tomllib.loads(snippet), tmp_path) for snippet in snippets]
+    assert [config.source.session.minutes for config in read] == [390, 330, 240]
+    assert [config.source.limits for config in read] == ["none", "none", "cn_a"]
+    # Every key of the source and of its tables is named.
+    for spec in (Files, BarTable, DailyTable, Units):
+        for name, field in spec.model_fields.items():
+            assert f"`{field.alias or name}`" in text, name
 
 
 CONFIG = {

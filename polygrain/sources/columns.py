@@ -196,9 +196,16 @@ class Chunk:
         return found
 
     def bar_number(
-        self, column: str, stamps: pl.Series, session: Session, bar: str, mark: Literal["start", "end"]
+        self,
+        column: str,
+        stamps: pl.Series,
+        session: Session,
+        time_zone: str,
+        *,
+        bar: str,
+        mark: Literal["start", "end"],
     ) -> pl.Series:
-        """Bar numbers of exchange-local stamps; refuses a stamp that is no start or end, as declared, of a bar of the
+        """Bar numbers of exchange-local stamps; refuses one that is no start or end, as declared, of a bar of the
         session."""
         whole = stamps.dt.truncate("1m") == stamps
         minutes = stamps.dt.hour().cast(pl.Int32) * 60 + stamps.dt.minute()
@@ -206,7 +213,7 @@ class Chunk:
         minute = pl.when(pl.col("whole")).then(pl.col("minute"))
         numbers = frame.select(session.bar_number(minute, bar, mark)).to_series()
         hours = ", ".join(session.segments)
-        self._refuse_lost(column, numbers, f"is not the {mark} of a {bar} bar of {hours}")
+        self._refuse_lost(column, numbers, f"is not the {mark} of a {bar} bar of {hours} {time_zone}")
         return numbers
 
     def _clock(self, column: str) -> pl.Series:

@@ -310,7 +310,9 @@ class Files(Source):
         columns = {
             "symbol": chunk.symbol(theirs["symbol"], table.symbols, seen),
             "date": stamps.dt.date(),
-            "bar": chunk.bar_number(theirs["time"], stamps, self.session, table.bar, table.stamp),
+            "bar": chunk.bar_number(
+                theirs["time"], stamps, self.session, self.time_zone, bar=table.bar, mark=table.stamp
+            ),
             **prices,
             "volume": volume,
             "amount": amount,
