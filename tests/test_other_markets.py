@@ -331,7 +331,16 @@ CONFIG = {
     ],
     "universe": {"base": "listed >= 5"},
     "label": {"days": [5], "minimum": 30},
-    "protocol": {"lookback": 5, "train": 40, "train_min": 30, "valid": 10, "refit": 40, "max_epochs": 1, "patience": 1},
+    "protocol": {
+        "lookback": 5,
+        "train": 40,
+        "train_min": 30,
+        "valid": 10,
+        "refit": 40,
+        "max_epochs": 1,
+        "patience": 1,
+        "seeds": [1],
+    },
     "network": {"gru": {"kind": "single", "suffix": "", "encoder": {"hidden": 4}}},
     "ensemble": {"ensemble": {"kind": "mean"}},
 }
