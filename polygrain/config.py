@@ -141,7 +141,6 @@ class Experiment(Spec):
     def _check_bars(self) -> None:
         """Refuse before the data is read what the source's bars cannot be put together to."""
         session, base = self.source.session, self.source.base_bar
-        session.bars_a_day(base, key="source.bars.bar")
         for granularity in self.granularity:
             granularity.base_bars(session, base)
             granularity.bars_a_day(session)

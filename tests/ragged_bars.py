@@ -14,6 +14,7 @@ from reference_features import Stock
 from polygrain.market.session import Session
 from polygrain.sources.source import Source
 
+A_SHARES = Session()
 BARS = pl.Schema(
     {"symbol": pl.String(), "date": pl.Date(), "bar": pl.UInt16()}
     | dict.fromkeys(("open", "high", "low", "close"), pl.Float64())
@@ -37,10 +38,11 @@ class Ragged:
     daily: pl.DataFrame
     bars: pl.DataFrame | None
     stocks: list[Stock]
+    session: Session = A_SHARES
 
     @property
     def base_bar(self) -> str:
-        return "day" if self.bars is None else f"{240 // self.nb}min"
+        return "day" if self.bars is None else f"{self.session.minutes // self.nb}min"
 
 
 class Memory(Source):
@@ -135,11 +137,26 @@ def _day(rng: np.random.Generator, last: float, nb: int) -> tuple[dict[str, floa
     return row, bars
 
 
-def ragged(seed: int, *, days: int, stocks: int, nb: int) -> Ragged:
+def tickers(count: int) -> tuple[str, ...]:
+    """Symbols as other markets write them, sorted: AAA, AAB.B, AAC …"""
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    names = (a + b + c for a in letters for b in letters for c in letters)
+    return tuple(name + (".B" if i % 7 == 1 else "") for i, name in zip(range(count), names))
+
+
+def ragged(
+    seed: int,
+    *,
+    days: int,
+    stocks: int,
+    nb: int,
+    session: Session = A_SHARES,
+    symbols: tuple[str, ...] | None = None,
+) -> Ragged:
     """A random market; the first stock is listed late, and suspensions last from one day to weeks."""
     rng = np.random.default_rng(seed)
     calendar = weekdays(days)
-    symbols = tuple(f"{600000 + i}.SH" for i in range(stocks))
+    symbols = symbols or tuple(f"{600000 + i}.SH" for i in range(stocks))
     daily_rows, bar_rows, oracle = [], [], []
     for number, symbol in enumerate(symbols):
         last, factor, silent = float(rng.integers(3, 60)), 1.0, 0
@@ -167,4 +184,4 @@ def ragged(seed: int, *, days: int, stocks: int, nb: int) -> Ragged:
             bar_rows += [{"symbol": symbol, "date": day, "bar": j, **bar} for j, bar in of_day.items()]
         oracle.append(Stock(daily, bars if nb > 1 else None, nb))
     frame = pl.DataFrame(bar_rows, schema=BARS) if nb > 1 else None
-    return Ragged(calendar, symbols, nb, pl.DataFrame(daily_rows, schema=DAILY), frame, oracle)
+    return Ragged(calendar, symbols, nb, pl.DataFrame(daily_rows, schema=DAILY), frame, oracle, session)

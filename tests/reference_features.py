@@ -58,6 +58,10 @@ def slot_bar(stock: Stock, d: int, slot: int, m: int) -> dict | None:
         return None
     day = stock.days[d]
     base = day["base"][slot * m : (slot + 1) * m]
+    # What a short last bar lacks is time without trades.
+    end = base[-1]["close"]
+    flat = dict.fromkeys(("open", "high", "low", "close"), end) | {"volume": 0.0, "amount": 0.0, "r": 0.0}
+    base = base + [flat] * (m - len(base))
     whole = m == stock.nb
     return {
         "base": base,
@@ -212,26 +216,25 @@ def _moments(name: str, m: int, r: list[float]) -> float | None:
     raise AssertionError(f"the oracle does not know {name}")
 
 
-def feature(name: str, stock: Stock, m: int | None, days: int) -> list[list[float | None]]:
-    """Values [day][slot] of a feature at m base bars a bar; m None = week."""
-    slots = 1 if m is None else stock.nb // m
+def at(name: str, stock: Stock, m: int | None, d: int, slot: int) -> float | None:
+    """A feature of one bar at m base bars a bar; m None = week."""
 
-    def bar(d: int, slot: int) -> dict | None:
+    def bar(d: int) -> dict | None:
         return week_bar(stock, d) if m is None else slot_bar(stock, d, slot, m)
 
-    def amount(d: int, slot: int) -> float | None:
-        one = bar(d, slot) if d >= 0 else None
+    def amount(d: int) -> float | None:
+        one = bar(d) if d >= 0 else None
         return NULL if one is None else math.fsum(b["amount"] for b in one["base"])
 
     back = [5, 10, 15, 20] if m is None else list(range(1, 21))
-    out = []
-    for d in range(days):
-        row = []
-        for slot in range(slots):
-            past = [amount(d - k, slot) for k in back] if name == "amount_surge" else []
-            row.append(value(name, bar(d, slot), past))
-        out.append(row)
-    return out
+    past = [amount(d - k) for k in back] if name == "amount_surge" else []
+    return value(name, bar(d), past)
+
+
+def feature(name: str, stock: Stock, m: int | None, days: int) -> list[list[float | None]]:
+    """Values [day][slot] of a feature."""
+    slots = 1 if m is None else math.ceil(stock.nb / m)
+    return [[at(name, stock, m, d, slot) for slot in range(slots)] for d in range(days)]
 
 
 def normalised(x: list[float | None], member: list[bool], log: float | None) -> list[float]:

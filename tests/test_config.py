@@ -271,10 +271,13 @@ def test_refusals(override: str, message: str) -> None:
 OF_FILES = [
     (
         "source.foo=1",
-        "source.foo: unknown key; choose from bars, daily, index_members, index_weights, industries, kind, listings, "
-        "root, time_zone",
+        "source.foo: unknown key; choose from bars, daily, index_members, index_weights, industries, kind, limits, "
+        "listings, root, session, time_zone",
     ),
-    ("source.bars.foo=1", "source.bars.foo: unknown key; choose from bar, columns, path, stamp, symbols, units"),
+    (
+        "source.bars.foo=1",
+        "source.bars.foo: unknown key; choose from amount, bar, columns, path, stamp, symbols, units",
+    ),
     ("source.bars.stamp=mid", "source.bars.stamp: input should be 'start' or 'end' (given: 'mid')"),
     ("source.bars={path='x'}", "source.bars.bar: is required but missing; add it"),
     ("source.bars.bar=hour", "source.bars.bar: 'hour' is not a bar length; write 15min, day or week"),

@@ -1,5 +1,6 @@
 """Ingest and store: daily rows beside bars, one snapshot whatever happens, nothing written in vain."""
 
+import json
 import random
 from collections.abc import Iterator
 from datetime import date
@@ -217,6 +218,27 @@ def test_damaged_manifest_names_itself_and_the_mend(tmp_path, text):
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(DataError, match="is damaged or not a store's; remove the folder"):
         Store(tmp_path)
+
+
+def test_a_store_of_another_version_names_both(tmp_path):
+    store = ingest(daily_source(tmp_path / "in", [row()], amount="none"), tmp_path / "store")
+    manifest = json.loads((store.folder / "manifest.json").read_text())
+    # Version 1 did not say whose limits hold.
+    manifest["version"] = 1
+    del manifest["facts"]["limits"]
+    (store.folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match=r"is of version 1, this is 2; remove the folder .* and run `polygrain ingest`"):
+        Store(store.folder)
+
+
+def test_whose_limits_hold_is_part_of_what_the_store_is(tmp_path):
+    ours = daily_source(tmp_path / "in", [row()], amount="none")
+    free = Files.model_validate(ours.model_dump(by_alias=True) | {"limits": "none"})
+    first, second = ingest(ours, tmp_path / "first"), ingest(free, tmp_path / "second")
+    assert (first.facts.limits, second.facts.limits) == ("cn_a", "none")
+    assert first.fingerprint() != second.fingerprint()
+    # Features know no limits.
+    assert first.fingerprint(first.months) == second.fingerprint(second.months)
 
 
 def test_no_store_no_bars_no_month(tmp_path):

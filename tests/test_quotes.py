@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from polygrain.execution.quotes import LISTED_BEFORE, Quotes, quotes
-from polygrain.market.rules import load_rules
+from polygrain.market.rules import Rules, load_rules
 from polygrain.store.panel import carried
 
 RULES = load_rules()
@@ -40,8 +40,10 @@ def halted(symbol: str, day: int, close: float, **more: object) -> dict[str, obj
     return row(symbol, day, close, volume=0, suspended=True, vwap=None, amount=None, **more)
 
 
-def read(rows: list[dict[str, object]], listings: list[dict[str, object]] | None = None) -> Quotes:
-    return quotes(Tables(rows, listings), RULES)
+def read(
+    rows: list[dict[str, object]], listings: list[dict[str, object]] | None = None, rules: Rules | None = RULES
+) -> Quotes:
+    return quotes(Tables(rows, listings), rules)
 
 
 def test_a_suspended_day_is_missing_and_valued_at_the_last_close() -> None:
@@ -108,6 +110,21 @@ def test_given_limits_win_where_they_are_given() -> None:
     result = read(rows)
     np.testing.assert_allclose(result.up_limit[:, 0], [np.nan, 11, 10.8, 11, 11, 11], rtol=1e-15)
     np.testing.assert_allclose(result.down_limit[:, 0], [9.3] * 6, rtol=1e-15)
+
+
+def test_without_rules_there_are_no_limits_but_those_given() -> None:
+    # Symbols that tell no exchange and no board.
+    rows = [row("AAPL", day, 10.0) for day in range(6)] + [row("BRK.B", 0, 10.0)]
+    listings = [{"symbol": "AAPL", "listed": date(2024, 1, 2)}, {"symbol": "BRK.B", "listed": date(2024, 1, 2)}]
+    result = read(rows, listings, None)
+    assert not np.isfinite(result.up_limit).any()
+    assert not np.isfinite(result.down_limit).any()
+    assert result.notes == ("Price limits are not assumed.",)
+    given = read([one | {"up_limit": 10.8, "down_limit": None} for one in rows], listings, None)
+    np.testing.assert_array_equal(given.up_limit[:, 0], [10.8] * 6)
+    np.testing.assert_array_equal(given.up_limit[:, 1], [10.8, *[np.nan] * 5])
+    assert not np.isfinite(given.down_limit).any()
+    assert given.notes == ("Price limits are those of the daily table alone; none are assumed.",)
 
 
 def test_a_band_that_prices_left_was_not_in_force() -> None:

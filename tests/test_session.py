@@ -76,6 +76,23 @@ def test_every_minute_of_the_clock_against_a_list_of_minutes(length: int, stamp:
     assert {minute: number for minute, number in enumerate(got) if number is not None} == want
 
 
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        ("60min", "bar: 60min does not divide the session of 390 minutes, which base bars must; give bars of 30min or"),
+        ("7min", "bar: 7min does not divide the session of 390 minutes, which base bars must; give bars of 1min or"),
+        ("day", "bar: day is no intraday bar; write minutes such as 15min, and daily rows as daily"),
+        ("hour", "bar: 'hour' is not a bar length; write 15min, day or week"),
+    ],
+)
+def test_base_bars_must_divide_the_session(base: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        Session(segments=("09:30-16:00",)).check_base(base, "bar")
+    assert str(error.value).startswith(message)
+    for length in (1, 5, 15, 30, 65, 78, 130, 390):
+        Session(segments=("09:30-16:00",)).check_base(f"{length}min", "bar")
+
+
 def test_another_session() -> None:
     hong_kong = Session(segments=("09:30-12:00", "13:00-16:00"))
     assert hong_kong.minutes == 330

@@ -67,8 +67,8 @@ class Quotes:
         return np.where(listed[-1] | ~listed.any(axis=0), days, last)
 
 
-def quotes(store: Store, rules: Rules) -> Quotes:
-    """The quotes of a store; limits that the source lacks follow from `rules`, a given limit price wins."""
+def quotes(store: Store, rules: Rules | None) -> Quotes:
+    """The quotes of a store; a given limit price wins, others follow from `rules`, or there are none without rules."""
     axes = Axes(tuple(store.days), tuple(store.symbols))
     panels = _panels(store, axes)
     present = panels.pop("present") == 1.0
@@ -82,12 +82,22 @@ def quotes(store: Store, rules: Rules) -> Quotes:
     factor = carried(panels.pop("factor"))
     flag = panels.pop("st", None)
     st = None if flag is None else carried(flag) == 1.0
-    if st is None:
+    given = [name for name in ("up_limit", "down_limit") if name in panels]
+    if rules is None:
+        source = "those of the daily table alone; none are assumed" if given else "not assumed"
+        notes.append(f"Price limits are {source}.")
+    elif st is None:
         notes.append(
             "No ST column: ST stocks are in U_t, and days on which they are locked at their own limits count as "
             "tradable."
         )
-    up, down, broken = _limits(axes, rules, panels, factor=factor, traded=traded, st=st, age=age)
+    up, down, broken = np.full(age.shape, np.nan), np.full(age.shape, np.nan), 0
+    if rules is not None:
+        up, down, broken = _bands(axes, rules, panels, factor=factor, traded=traded, st=st, age=age)
+    for name, limit in (("up_limit", up), ("down_limit", down)):
+        if name in given:
+            np.copyto(limit, panels[name], where=np.isfinite(panels[name]))
+        limit[age == 0] = np.nan
     if broken:
         notes.append(f"{broken:,} stock-days left their computed price band (relistings); no limit is assumed there.")
     return Quotes(
@@ -161,7 +171,7 @@ def _ages(axes: Axes, present: Array, listings: pl.DataFrame | None) -> tuple[Ar
     return age, notes if unlisted else []
 
 
-def _limits(
+def _bands(
     axes: Axes,
     rules: Rules,
     panels: dict[str, Array],
@@ -171,7 +181,7 @@ def _limits(
     st: Array | None,
     age: Array,
 ) -> tuple[Array, Array, int]:
-    """Limit prices [days, symbols] by rule where the source gives none, and on how many stock-days a band was broken.
+    """Limit prices [days, symbols] by rule, and on how many stock-days a band was broken.
 
     A computed band that the day's own prices left by more than rounding was not in force (a relisting, a changed code):
     no limit on that day.
@@ -194,13 +204,6 @@ def _limits(
         beyond += int(broken.sum())
         up[rows][broken] = np.nan
         down[rows][broken] = np.nan
-    for name, computed in (("up_limit", up), ("down_limit", down)):
-        if name in panels:
-            given = panels[name]
-            np.copyto(computed, given, where=np.isfinite(given))
-    outside = age == 0
-    up[outside] = np.nan
-    down[outside] = np.nan
     return up, down, beyond
 
 

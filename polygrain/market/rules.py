@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import date
 from functools import cache
 from importlib.resources import files
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,8 @@ from polygrain.spec import Spec
 
 Board = Literal["main", "chinext", "star", "bse"]
 Exchange = Literal["SH", "SZ", "BJ"]
+# Which limit prices are assumed where a source gives none.
+LimitRule: TypeAlias = Literal["cn_a", "none"]
 
 NO_LIMIT = -1
 _UNKNOWN = -2

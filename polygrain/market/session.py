@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import polars as pl
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 
 from polygrain.errors import ConfigError
 from polygrain.spec import Spec
@@ -18,25 +19,28 @@ _SEGMENT = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5
 _MINUTES = re.compile(r"([1-9][0-9]*)min")
 
 
+def _in_order(segments: tuple[str, ...]) -> tuple[str, ...]:
+    last = -1
+    for segment in segments:
+        match = _SEGMENT.fullmatch(segment)
+        if match is None:
+            raise ValueError(f"{segment!r} is not HH:MM-HH:MM")
+        start, end = int(match[1]) * 60 + int(match[2]), int(match[3]) * 60 + int(match[4])
+        if start < last or end <= start:
+            raise ValueError(f"{segment!r} does not lie after the segment before it")
+        last = end
+    return segments
+
+
+# Not strict: a TOML list is read as the tuple.
+Segments: TypeAlias = Annotated[tuple[str, ...], Field(strict=False, min_length=1), AfterValidator(_in_order)]
+A_SHARE_HOURS = ("09:30-11:30", "13:00-15:00")
+
+
 class Session(Spec):
     """The hours of continuous trading, `HH:MM-HH:MM` in order; the breaks between them are no time at all."""
 
-    # Not strict: a TOML list is read as the tuple.
-    segments: Annotated[tuple[str, ...], Field(strict=False, min_length=1)] = ("09:30-11:30", "13:00-15:00")
-
-    @field_validator("segments")
-    @classmethod
-    def _in_order(cls, segments: tuple[str, ...]) -> tuple[str, ...]:
-        last = -1
-        for segment in segments:
-            match = _SEGMENT.fullmatch(segment)
-            if match is None:
-                raise ValueError(f"{segment!r} is not HH:MM-HH:MM")
-            start, end = int(match[1]) * 60 + int(match[2]), int(match[3]) * 60 + int(match[4])
-            if start < last or end <= start:
-                raise ValueError(f"{segment!r} does not lie after the segment before it")
-            last = end
-        return segments
+    segments: Segments = A_SHARE_HOURS
 
     @cached_property
     def _spans(self) -> tuple[tuple[int, int, int], ...]:
@@ -81,6 +85,19 @@ class Session(Spec):
                 "choose a length that does, or set short_last_bar = true",
             )
         return -(-self.minutes // minutes)
+
+    def check_base(self, bar: str, key: str) -> None:
+        """Refuse as base bars what is not minutes, or does not divide the session; ConfigError names `key`."""
+        minutes = self.minutes_of(bar, key)
+        if bar in ("day", "week"):
+            raise ConfigError(key, f"{bar} is no intraday bar; write minutes such as 15min, and daily rows as daily")
+        if self.minutes % minutes:
+            whole = math.gcd(self.minutes, minutes)
+            raise ConfigError(
+                key,
+                f"{bar} does not divide the session of {self.minutes} minutes, which base bars must; "
+                f"give bars of {whole}min or of another length that does",
+            )
 
     def bars_in(self, bar: str, base: str, key: str = "bar") -> int:
         """m, the base bars in a bar: bar / base; ConfigError naming both where that is not a whole number."""

@@ -1,14 +1,17 @@
-"""Symbols: one spelling, 600000.SH, and what the code says about exchange and board."""
+"""Symbols: one spelling, 600000.SH, and what the code says about exchange and board; other markets' as written."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from typing import Literal, TypeAlias
 
 import polars as pl
 
 from polygrain.errors import DataError
 
 EXCHANGES = ("SH", "SZ", "BJ")
+Spelling: TypeAlias = Literal["coded", "bare", "text"]
 
 _SUFFIXES = {
     "SH": "SH", "XSHG": "SH", "SSE": "SH",
@@ -19,6 +22,9 @@ _CODE_FIRST = rf"^([0-9]{{6}})\.({'|'.join(_SUFFIXES)})$"
 _EXCHANGE_FIRST = rf"^({'|'.join(EXCHANGES)})\.?([0-9]{{6}})$"
 # The 92 of Beijing's new codes comes before the 9 of Shanghai's B shares.
 _BARE = ((r"^92[0-9]{4}$", "BJ"), (r"^[569][0-9]{5}$", "SH"), (r"^[023][0-9]{5}$", "SZ"), (r"^[48][0-9]{5}$", "BJ"))
+# AAPL, BRK.B, BF-B, 0700.HK, M&M.NS; a mark stands between letters or digits only.
+_TEXT = r"^[A-Za-z0-9]+([.\-_^/&][A-Za-z0-9]+)*$"
+_LONGEST_TEXT = 32
 _CANONICAL = re.compile(r"([0-9]{6})\.(SH|SZ|BJ)")
 
 
@@ -59,6 +65,24 @@ def canonical_column(symbol: pl.Expr, *, bare: bool = False) -> pl.Expr:
             for pattern, exchange in _BARE
         ]
     return pl.coalesce(readings)
+
+
+def text_column(symbol: pl.Expr) -> pl.Expr:
+    """A text column of another market's symbols as they are written; null where one is not letters and digits with
+    single marks (. - _ ^ / &) between them, or longer than 32 characters."""
+    return pl.when(symbol.str.contains(_TEXT) & (symbol.str.len_chars() <= _LONGEST_TEXT)).then(symbol)
+
+
+def case_twin(symbols: Iterable[str], seen: dict[str, str]) -> tuple[str, str] | None:
+    """The first of `symbols` that differs from an earlier one in case alone, and that one; None where there is none.
+
+    `seen` holds the earlier symbols by their lower case; the new ones are entered.
+    """
+    for symbol in symbols:
+        earlier = seen.setdefault(symbol.lower(), symbol)
+        if earlier != symbol:
+            return symbol, earlier
+    return None
 
 
 def exchange(symbol: str) -> str:

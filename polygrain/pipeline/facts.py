@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from polygrain.config import Experiment
 from polygrain.pipeline.manifest import RunManifest
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.scoring import NAIVE
@@ -38,7 +37,7 @@ def report_facts(
         simulated=experiment.source.kind == "synthetic",
         data=tuple(_data(market, features)),
         notes=(*market.store.facts.notes, *market.quotes.notes),
-        conventions=tuple(_conventions(experiment)),
+        conventions=tuple(_conventions(market)),
         missing=tuple(gaps),
         models=tuple(_models(market)),
         label_days=tuple(experiment.label.days),
@@ -68,6 +67,7 @@ def _data(market: Market, features: Mapping[str, Sequence[str]]) -> list[Detail]
     members = market.members[market.bar_rows].sum(axis=1)
     lines = [
         ("Source", f"{experiment.source.kind}, base bar {store.facts.base_bar}"),
+        ("Session", f"{', '.join(store.facts.segments)}: {market.session.minutes} minutes"),
         ("Days", f"{len(store.days)}, {store.days[0]} to {store.days[-1]}"),
         ("Days with bars", f"{len(store.bar_days)}, {store.bar_days[0]} to {store.bar_days[-1]}"),
         ("Stocks", f"{len(store.symbols):,}"),
@@ -80,10 +80,12 @@ def _data(market: Market, features: Mapping[str, Sequence[str]]) -> list[Detail]
     return [Detail(label=label, value=value) for label, value in lines]
 
 
-def _conventions(experiment: Experiment) -> list[str]:
+def _conventions(market: Market) -> list[str]:
+    experiment = market.experiment
     protocol, label = experiment.protocol, experiment.label
     least = min(MIN_TRADED, protocol.lookback)
     return [
+        _bars_convention(market),
         f"U_t: {experiment.universe.base}, traded on t and on at least {least} of the {protocol.lookback} look-back "
         "days.",
         "M_t: U_t, and can be bought at the fill; it masks loss, label ranks and Rank IC.",
@@ -100,6 +102,17 @@ def _conventions(experiment: Experiment) -> list[str]:
         "below 120 days. Counted from the close before the last track's first fill.",
         "Scores: z per date over U_t; ensembles average z-scores.",
     ]
+
+
+def _bars_convention(market: Market) -> str:
+    """What bars are cut from, and which last ones are short."""
+    session = market.session
+    said = f"Bars: cut from the session {', '.join(session.segments)}; a missing base bar is one without trades."
+    for granularity in coarse_to_fine(market):
+        rest = session.minutes % session.minutes_of(granularity.bar) if granularity.bar != "week" else 0
+        if rest:
+            said += f" The last {granularity.name} bar of a day has {rest} minutes, what it lacks is without trades."
+    return said
 
 
 def _models(market: Market) -> list[ModelFacts]:

@@ -33,7 +33,7 @@ class Market:
     @cached_property
     def quotes(self) -> Quotes:
         """Daily panels of prices, limits and states."""
-        return quotes(self.store, load_rules())
+        return quotes(self.store, load_rules() if self.store.facts.limits == "cn_a" else None)
 
     @cached_property
     def facts(self) -> Facts:

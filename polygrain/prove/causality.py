@@ -15,6 +15,7 @@ import polars as pl
 from polygrain.compute import Pool, pool
 from polygrain.config import Experiment
 from polygrain.errors import CheckError, ConfigError
+from polygrain.market.rules import LimitRule
 from polygrain.market.session import Session
 from polygrain.pipeline import store_folder
 from polygrain.progress import Progress
@@ -39,12 +40,13 @@ class Sample:
     """A small part of a store, as canonical tables."""
 
     session: Session
+    limits: LimitRule
     base_bar: str
     tables: Mapping[str, pl.DataFrame]
 
     def source(self, tables: Mapping[str, pl.DataFrame]) -> Held:
         """The sample's market with these tables in the place of its own."""
-        return Held(held_session=self.session, bar=self.base_bar, tables=tables)
+        return Held(held_session=self.session, held_limits=self.limits, bar=self.base_bar, tables=tables)
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def sample(store: Store) -> Sample:
         table = store.table(name)
         if table is not None:
             tables[name] = table.filter(pl.col("symbol").is_in(symbols))
-    return Sample(Session(segments=store.facts.segments), store.facts.base_bar, tables)
+    return Sample(Session(segments=store.facts.segments), store.facts.limits, store.facts.base_bar, tables)
 
 
 def proof_settings(experiment: Experiment) -> Experiment:

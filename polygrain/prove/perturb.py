@@ -17,6 +17,7 @@ import polars as pl
 from pydantic import ConfigDict
 
 from polygrain.market.calendar import month_of
+from polygrain.market.rules import LimitRule
 from polygrain.market.session import Session
 from polygrain.sources.source import Source
 from polygrain.store.commit import fingerprint
@@ -48,6 +49,7 @@ class Held(Source):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     held_session: Session
+    held_limits: LimitRule
     bar: str
     tables: Mapping[str, pl.DataFrame]
 
@@ -61,6 +63,10 @@ class Held(Source):
     @property
     def session(self) -> Session:
         return self.held_session
+
+    @property
+    def limits(self) -> LimitRule:
+        return self.held_limits
 
     def bars(self) -> Iterator[tuple[str, pl.DataFrame]]:
         if "bars" not in self.tables:

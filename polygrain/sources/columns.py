@@ -11,7 +11,7 @@ import polars as pl
 
 from polygrain.errors import DataError
 from polygrain.market.session import Session
-from polygrain.market.symbols import canonical_column
+from polygrain.market.symbols import Spelling, canonical_column, case_twin, text_column
 from polygrain.store.tables import Place
 
 # Rows in memory at a time; large enough that a chunk's fixed costs vanish, small enough for a laptop.
@@ -30,7 +30,8 @@ _STAMPS = (
     "%Y%m%d%H%M",
 )
 _ZONED = ("%Y-%m-%dT%H:%M:%S%#z", "%Y-%m-%d %H:%M:%S%#z")
-_FIRST_YEAR = 1990
+# No row is older: an earlier date is a number misread, most often as seconds since 1970.
+FIRST_YEAR = 1990
 
 
 def chunks(path: Path, where: str) -> Iterator[Chunk]:
@@ -73,15 +74,24 @@ class Chunk:
             also = "" if column == meaning else f", which columns.{meaning} names"
             raise DataError(self.place.where, f"has no column {column}{also}; it has {', '.join(self.frame.columns)}")
 
-    def symbol(self, column: str, *, bare: bool) -> pl.Series:
-        """Canonical symbols."""
+    def symbol(self, column: str, spelling: Spelling, seen: dict[str, str]) -> pl.Series:
+        """Canonical symbols, or other markets' as written, where `seen` holds those of the table's chunks before."""
         found = self.frame[column]
         if not isinstance(found.dtype, pl.String | pl.Categorical | pl.Enum):
             self._refuse_first(column, f"is {found.dtype}, so leading zeros are lost; store symbols as text")
-        texts = found.cast(pl.String).unique().drop_nulls()
-        known = texts.to_frame("text").select("text", canonical_column(pl.col("text"), bare=bare).alias("symbol"))
+        texts = found.cast(pl.String).unique(maintain_order=True).drop_nulls()
+        text = pl.col("text")
+        read = text_column(text) if spelling == "text" else canonical_column(text, bare=spelling == "bare")
+        known = texts.to_frame("text").select("text", read.alias("symbol"))
         symbols = found.cast(pl.String).replace_strict(known["text"], known["symbol"], return_dtype=pl.String)
-        self._refuse_lost(column, symbols, "is not a symbol such as 600000.SH")
+        reason = 'is not a symbol such as 600000.SH; other markets\' are read where symbols is "text"'
+        if spelling == "text":
+            reason = "is not a symbol of at most 32 letters and digits with single . - _ ^ / & between them"
+        self._refuse_lost(column, symbols, reason)
+        if spelling == "text":
+            twin = case_twin(known["symbol"].drop_nulls(), seen)
+            if twin is not None:
+                self._refuse(column, symbols == twin[0], f"differs from {twin[1]} in case alone; write it one way")
         return symbols
 
     def text(self, column: str) -> pl.Series:
@@ -162,8 +172,8 @@ class Chunk:
         return days
 
     def refuse_closed(self, column: str, days: pl.Series) -> None:
-        """Refuse weekends (make-up working days are closed too) and dates before the exchanges opened."""
-        self._refuse(column, days.dt.year() < _FIRST_YEAR, "is before the exchanges opened")
+        """Refuse weekends (make-up working days are closed too) and dates before the first year that is read."""
+        self._refuse(column, days.dt.year() < FIRST_YEAR, f"is before {FIRST_YEAR}")
         self._refuse(column, days.dt.weekday() > 5, "is a Saturday or Sunday")
 
     def stamp(self, column: str, day: str | None, time_zone: str) -> pl.Series:
@@ -186,15 +196,24 @@ class Chunk:
         return found
 
     def bar_number(
-        self, column: str, stamps: pl.Series, session: Session, bar: str, mark: Literal["start", "end"]
+        self,
+        column: str,
+        stamps: pl.Series,
+        session: Session,
+        time_zone: str,
+        *,
+        bar: str,
+        mark: Literal["start", "end"],
     ) -> pl.Series:
-        """Bar numbers of exchange-local stamps; refuses a stamp that is no bar's start or end, as declared."""
+        """Bar numbers of exchange-local stamps; refuses one that is no start or end, as declared, of a bar of the
+        session."""
         whole = stamps.dt.truncate("1m") == stamps
         minutes = stamps.dt.hour().cast(pl.Int32) * 60 + stamps.dt.minute()
         frame = pl.DataFrame({"minute": minutes, "whole": whole})
         minute = pl.when(pl.col("whole")).then(pl.col("minute"))
         numbers = frame.select(session.bar_number(minute, bar, mark)).to_series()
-        self._refuse_lost(column, numbers, f"is not the {mark} of a {bar} bar")
+        hours = ", ".join(session.segments)
+        self._refuse_lost(column, numbers, f"is not the {mark} of a {bar} bar of {hours} {time_zone}")
         return numbers
 
     def _clock(self, column: str) -> pl.Series:

@@ -14,8 +14,10 @@ import polars as pl
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from polygrain.errors import ConfigError, DataError
-from polygrain.market.session import Session
-from polygrain.sources.columns import CHUNK_ROWS, Chunk, chunks
+from polygrain.market.rules import LimitRule
+from polygrain.market.session import A_SHARE_HOURS, Segments, Session
+from polygrain.market.symbols import Spelling
+from polygrain.sources.columns import CHUNK_ROWS, FIRST_YEAR, Chunk, chunks
 from polygrain.sources.months import Months
 from polygrain.sources.source import DailyAmount, Source
 from polygrain.spec import Spec
@@ -23,8 +25,8 @@ from polygrain.store.commit import file_fingerprint, fingerprint
 from polygrain.store.tables import SCHEMAS, check
 
 DATA_VARIABLE = "POLYGRAIN_REAL_DATA"
-# The day on which the Shanghai exchange opened: no row is older, so a snapshot that starts here covers every date.
-FIRST_DAY = date(1990, 12, 19)
+# A snapshot that starts here covers every date.
+FIRST_DAY = date(FIRST_YEAR, 1, 1)
 _SPILL_ROWS = 4 * CHUNK_ROWS
 _SUFFIXES = {".parquet", ".csv"}
 _PRICES = {"open", "high", "low", "close", "up_limit", "down_limit"}
@@ -41,20 +43,22 @@ class Units(Spec):
 class Table(Spec):
     """Where a table lies: a file, a folder or a glob below the root; `columns` maps our names to the file's.
 
-    `symbols`: "coded" names the exchange (600000.SH, SH600000 …), "bare" are six digits.
+    `symbols`: "coded" names the exchange (600000.SH, SH600000 …), "bare" are six digits, "text" is taken as written.
     """
 
     path: str
     columns: dict[str, str] = Field(default_factory=dict)
-    symbols: Literal["coded", "bare"] = "coded"
+    symbols: Spelling = "coded"
 
 
 class BarTable(Table):
-    """Intraday bars of length `bar`; `stamp` says whether their times mark a bar's start or end."""
+    """Intraday bars of length `bar`; `stamp` says whether their times mark a bar's start or end, `amount` whether
+    there is a column of it."""
 
     bar: str
     stamp: Literal["start", "end"]
     units: Units = Units()
+    amount: Literal["column", "typical_price"] = "column"
 
 
 class DailyTable(Table):
@@ -85,8 +89,10 @@ class IndustryTable(Table):
 class Files(Source):
     """Bars, daily rows and reference tables in Parquet or CSV files.
 
-    `root` may start with $POLYGRAIN_REAL_DATA, the one variable allowed; a relative root is taken from the folder of
-    the configuration (validation context "folder"). Errors: ConfigError names the key, DataError the file and row.
+    `session` are the exchange's hours in `time_zone`. `limits`: where the daily table gives no limit prices, those of
+    the A-share boards hold, or none; symbols as text tell no board and need "none". `root` may start with
+    $POLYGRAIN_REAL_DATA, the one variable allowed; a relative root is taken from the folder of the configuration
+    (validation context "folder"). Errors: ConfigError names the key, DataError the file and row.
     """
 
     # The methods of a Source have the names that the tables have in a configuration.
@@ -95,6 +101,8 @@ class Files(Source):
     kind: Literal["files"] = "files"
     root: str
     time_zone: str = "Asia/Shanghai"
+    hours: Segments = Field(default=A_SHARE_HOURS, alias="session")
+    limit_rule: LimitRule = Field(default="cn_a", alias="limits")
     bar_table: BarTable | None = Field(default=None, alias="bars")
     daily_table: DailyTable | None = Field(default=None, alias="daily")
     listings: Table | None = None
@@ -132,7 +140,14 @@ class Files(Source):
             raise ConfigError("source", "has neither bars nor daily; name at least one")
         if self.bar_table is None and self.daily_amount == "bars":
             raise ConfigError("source.daily.amount", '"bars" needs bars; choose "column", "typical_price" or "none"')
+        if self.bar_table is not None:
+            self.session.check_base(self.bar_table.bar, "source.bars.bar")
         for name, table in tables.items():
+            if table.symbols == "text" and self.limits == "cn_a":
+                raise ConfigError(
+                    "source.limits",
+                    f'"cn_a" goes by the code of a symbol, and source.{name}.symbols is "text"; set limits = "none"',
+                )
             known = set(SCHEMAS[name].columns) | ({"time"} if name == "bars" else set())
             for column in table.columns:
                 if column not in known and not SCHEMAS[name].extra:
@@ -161,8 +176,13 @@ class Files(Source):
 
     @property
     def session(self) -> Session:
-        """The session of the A-share exchanges."""
-        return Session()
+        """The declared hours, by default those of the A-share exchanges."""
+        return Session(segments=self.hours)
+
+    @property
+    def limits(self) -> LimitRule:
+        """As declared."""
+        return self.limit_rule
 
     @property
     def daily_amount(self) -> DailyAmount:
@@ -191,8 +211,11 @@ class Files(Source):
         table = self._tables().get(name)
         if table is None:
             return None
+        seen: dict[str, str] = {}
         frames = [
-            check(self._reference_rows(name, table, chunk), name, chunk.place.where, first_row=chunk.place.first_row)
+            check(
+                self._reference_rows(name, table, chunk, seen), name, chunk.place.where, first_row=chunk.place.first_row
+            )
             for path in self._paths(name, table)
             for chunk in chunks(path, self._where(path))
         ]
@@ -202,6 +225,8 @@ class Files(Source):
     def notes(self) -> tuple[str, ...]:
         """What stands in for missing data, and what is not point in time."""
         notes = []
+        if self.bar_table is not None and self.bar_table.amount == "typical_price":
+            notes.append("No amount of the bars: a bar's amount is its volume times (O+H+L+C)/4.")
         if self.daily_table is None:
             notes.append(
                 "No daily file: daily prices are those of the bars, without adjustment for splits and dividends."
@@ -246,44 +271,55 @@ class Files(Source):
         return os.path.relpath(path, self.root)
 
     def _by_month(
-        self, name: str, table: Table, rows: Callable[[Chunk], pl.DataFrame]
+        self, name: str, table: Table, rows: Callable[[Chunk, dict[str, str]], pl.DataFrame]
     ) -> Iterator[tuple[str, pl.DataFrame]]:
         """The table's months in order, whatever its files' layout."""
         with tempfile.TemporaryDirectory(prefix="polygrain-") as folder:
             months = Months(Path(folder), _SPILL_ROWS)
             first: pl.DataFrame | None = None
+            seen: dict[str, str] = {}
             for path in self._paths(name, table):
                 for chunk in chunks(path, self._where(path)):
-                    frame = check(rows(chunk), name, chunk.place.where, first_row=chunk.place.first_row)
+                    frame = check(rows(chunk, seen), name, chunk.place.where, first_row=chunk.place.first_row)
                     first = frame.clear() if first is None else first
                     _same_columns([first, frame], chunk.place.where)
                     months.add(frame)
             for month, frame in months:
                 yield month, check(frame, name, f"{table.path} in {month}")
 
-    def _bar_rows(self, chunk: Chunk) -> pl.DataFrame:
+    def _bar_rows(self, chunk: Chunk, seen: dict[str, str]) -> pl.DataFrame:
         """A chunk of bars in the store's columns; rows keep their order and number."""
         table = self.bar_table
         assert table is not None
         theirs = {name: table.columns.get(name, name) for name in (*SCHEMAS["bars"].columns, "time")}
-        for name in ("symbol", "time", "open", "high", "low", "close", "volume", "amount"):
+        for name in ("symbol", "time", "open", "high", "low", "close", "volume"):
             chunk.need(theirs[name], name)
+        if table.amount == "column" and not chunk.has(theirs["amount"]):
+            reason = f'has no column {theirs["amount"]}; name it in columns.amount, or set amount = "typical_price"'
+            raise DataError(chunk.place.where, reason)
         day = theirs["date"] if "date" in table.columns else None
         if day is not None:
             chunk.need(day, "date")
         stamps = chunk.stamp(theirs["time"], day, self.time_zone)
         prices = {name: chunk.price(theirs[name]) for name in ("open", "high", "low", "close")}
+        volume = chunk.volume(theirs["volume"], table.units.volume)
+        if table.amount == "column":
+            amount = chunk.amount(theirs["amount"], table.units.amount)
+        else:
+            amount = (prices["open"] + prices["high"] + prices["low"] + prices["close"]) / 4 * volume
         columns = {
-            "symbol": chunk.symbol(theirs["symbol"], bare=table.symbols == "bare"),
+            "symbol": chunk.symbol(theirs["symbol"], table.symbols, seen),
             "date": stamps.dt.date(),
-            "bar": chunk.bar_number(theirs["time"], stamps, self.session, table.bar, table.stamp),
+            "bar": chunk.bar_number(
+                theirs["time"], stamps, self.session, self.time_zone, bar=table.bar, mark=table.stamp
+            ),
             **prices,
-            "volume": chunk.volume(theirs["volume"], table.units.volume),
-            "amount": chunk.amount(theirs["amount"], table.units.amount),
+            "volume": volume,
+            "amount": amount,
         }
         return pl.DataFrame(columns)
 
-    def _daily_rows(self, chunk: Chunk) -> pl.DataFrame:
+    def _daily_rows(self, chunk: Chunk, seen: dict[str, str]) -> pl.DataFrame:
         """A chunk of daily rows in the store's columns; rows keep their order and number."""
         table = self.daily_table
         assert table is not None
@@ -295,7 +331,7 @@ class Files(Source):
             if not chunk.has(found):
                 continue
             if name == "symbol":
-                columns[name] = chunk.symbol(found, bare=table.symbols == "bare")
+                columns[name] = chunk.symbol(found, table.symbols, seen)
             elif name == "date":
                 columns[name] = chunk.trading_day(found)
             elif name in _PRICES:
@@ -308,7 +344,7 @@ class Files(Source):
                 columns[name] = chunk.flag(found) if name in _FLAGS else chunk.number(found)
         return _completed(pl.DataFrame(columns))
 
-    def _reference_rows(self, name: str, table: Table, chunk: Chunk) -> pl.DataFrame:
+    def _reference_rows(self, name: str, table: Table, chunk: Chunk, seen: dict[str, str]) -> pl.DataFrame:
         """A chunk of a reference table in the store's columns."""
         columns: dict[str, pl.Series] = {}
         for column, rule in SCHEMAS[name].columns.items():
@@ -321,7 +357,7 @@ class Files(Source):
             if not chunk.has(found) or (column == "end" and name in self.snapshots):
                 continue
             if column == "symbol":
-                columns[column] = chunk.symbol(found, bare=table.symbols == "bare")
+                columns[column] = chunk.symbol(found, table.symbols, seen)
             elif rule.dtype == pl.Date:
                 columns[column] = chunk.day(found)
             else:

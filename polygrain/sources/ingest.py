@@ -15,6 +15,7 @@ import polars as pl
 
 from polygrain.errors import DataError
 from polygrain.market.calendar import month_of
+from polygrain.market.symbols import case_twin
 from polygrain.sources.source import REFERENCE, DailyAmount, Source
 from polygrain.store.commit import code_fingerprint, commit_bytes, fingerprint, locked, sweep
 from polygrain.store.digest import day_digests
@@ -96,6 +97,8 @@ class _Writer:
     # Stocks of the stock-days that were left out.
     only_bars: set[str] = field(default_factory=set)
     only_daily: set[str] = field(default_factory=set)
+    # Every symbol by its lower case.
+    spellings: dict[str, str] = field(default_factory=dict)
 
     def write(self, content: str, inputs: str) -> Manifest:
         """Every file of the store, and the manifest that is to be committed after them."""
@@ -111,6 +114,7 @@ class _Writer:
             source=content,
             base_bar=self.source.base_bar,
             segments=self.source.session.segments,
+            limits=self.source.limits,
             amount=amount,
             notes=(*self.source.notes(), *self._notes()),
             counts=self._counts(),
@@ -134,16 +138,24 @@ class _Writer:
         for name in REFERENCE:
             frame = self.source.reference(name)
             if frame is not None:
-                tables[name] = self._shard("tables", name, check(frame, name, name))
+                tables[name] = self._shard("tables", name, self._checked(frame, name, name))
         return tables
+
+    def _checked(self, frame: pl.DataFrame, name: str, where: str) -> pl.DataFrame:
+        """The table as the store holds it; refuses one symbol in two spellings, whichever tables they stand in."""
+        frame = check(frame, name, where)
+        twin = case_twin(frame["symbol"].unique().sort(), self.spellings)
+        if twin is not None:
+            raise DataError(f"{where}:symbol", f"{twin[0]} differs from {twin[1]} in case alone; write it one way")
+        return frame
 
     def _month(self, month: str, bars: pl.DataFrame | None, daily: pl.DataFrame | None, amount: DailyAmount) -> None:
         """One month's shards."""
         if bars is not None:
-            bars = check(bars, "bars", f"bars in {month}")
+            bars = self._checked(bars, "bars", f"bars in {month}")
             _refuse_units(bars, f"bars in {month}")
         if daily is not None:
-            daily = check(daily, "daily", f"daily in {month}")
+            daily = self._checked(daily, "daily", f"daily in {month}")
         elif bars is not None:
             daily = _daily_of(bars)
         assert daily is not None

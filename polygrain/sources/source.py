@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 import polars as pl
 
+from polygrain.market.rules import LimitRule
 from polygrain.market.session import Session
 from polygrain.spec import Spec
 
@@ -53,6 +54,11 @@ class Source(Spec, ABC):
     @abstractmethod
     def notes(self) -> tuple[str, ...]:
         """Sentences about the data's flaws and stand-ins, printed under every table made from it."""
+
+    @property
+    def limits(self) -> LimitRule:
+        """Whose price limits hold where the daily table gives none: those of the A-share boards, or nobody's."""
+        return "cn_a"
 
     @property
     def daily_amount(self) -> DailyAmount:

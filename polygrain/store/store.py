@@ -10,9 +10,10 @@ from functools import cached_property
 from pathlib import Path
 
 import polars as pl
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from polygrain.errors import DataError
+from polygrain.market.rules import LimitRule
 from polygrain.spec import Spec
 from polygrain.store.commit import JSON, MANIFEST, commit_bytes, fingerprint
 
@@ -25,6 +26,7 @@ class Facts(Spec):
     source: str
     base_bar: str
     segments: tuple[str, ...]
+    limits: LimitRule
     amount: str
     notes: tuple[str, ...]
     counts: dict[str, int]
@@ -66,6 +68,14 @@ class Manifest(Spec):
         commit_bytes(folder / MANIFEST, (self.model_dump_json(indent=1) + "\n").encode())
 
 
+class _Version(Spec):
+    """The one field that the manifests of all versions have."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    version: int
+
+
 def read_manifest(folder: Path) -> Manifest | None:
     """The store's manifest, None where there is none; DataError where it is damaged or of another version."""
     path = folder / MANIFEST
@@ -73,12 +83,13 @@ def read_manifest(folder: Path) -> Manifest | None:
         return None
     mend = f"remove the folder {folder} and run `polygrain ingest` again"
     try:
-        manifest = Manifest.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        version = _Version.model_validate_json(content).version
+        if version == STORE_VERSION:
+            return Manifest.model_validate_json(content)
     except (OSError, ValidationError):
         raise DataError(str(path), f"is damaged or not a store's; {mend}") from None
-    if manifest.version != STORE_VERSION:
-        raise DataError(str(path), f"is of version {manifest.version}, this is {STORE_VERSION}; {mend}")
-    return manifest
+    raise DataError(str(path), f"is of version {version}, this is {STORE_VERSION}; {mend}")
 
 
 class Store:
@@ -164,6 +175,7 @@ class Store:
         }
         if chosen is None:
             content |= {f"table {name}": shard.sha256 for name, shard in self._manifest.tables.items()}
+            content["limits"] = self.facts.limits
         return fingerprint({"base_bar": self.facts.base_bar, "segments": self.facts.segments, "content": content})
 
     @property
