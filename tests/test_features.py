@@ -251,7 +251,8 @@ def test_a_bar_must_be_whole_base_bars() -> None:
 
 
 def test_a_name_is_registered_once() -> None:
-    with pytest.raises(ConfigError, match="feature range: is registered twice"):
+    both = r"library\.range_ and test_features\.test_a_name_is_registered_once\.<locals>\.range; rename one"
+    with pytest.raises(ConfigError, match=f"^feature range: is registered by polygrain.features.{both}$"):
 
         @feature(min_bars=1)
         def range(bars: Bars) -> np.ndarray:

@@ -17,7 +17,7 @@ from polygrain.errors import ConfigError, DataError
 from polygrain.market.session import Session
 from polygrain.sources.columns import CHUNK_ROWS, Chunk, chunks
 from polygrain.sources.months import Months
-from polygrain.sources.source import DailyAmount, Source
+from polygrain.sources.source import DailyAmount, Source, source
 from polygrain.spec import Spec
 from polygrain.store.commit import file_fingerprint, fingerprint
 from polygrain.store.tables import SCHEMAS, check
@@ -82,6 +82,7 @@ class IndustryTable(Table):
     point_in_time: bool = True
 
 
+@source
 class Files(Source):
     """Bars, daily rows and reference tables in Parquet or CSV files.
 

@@ -15,7 +15,7 @@ import polars as pl
 
 from polygrain.errors import DataError
 from polygrain.market.calendar import month_of
-from polygrain.sources.source import REFERENCE, DailyAmount, Source
+from polygrain.sources.source import REFERENCE, SOURCES, DailyAmount, Source
 from polygrain.store.commit import code_fingerprint, commit_bytes, fingerprint, locked, sweep
 from polygrain.store.store import STORE_VERSION, Facts, Manifest, Shard, Store, read_manifest
 from polygrain.store.tables import check
@@ -36,7 +36,8 @@ def ingest(source: Source, folder: Path, progress: Callable[[str], None] | None 
     folder is as it was.
     """
     content = source.fingerprint()
-    inputs = fingerprint({"source": content, "code": code_fingerprint("sources", "store", "market")})
+    code = code_fingerprint("sources", "store", "market")
+    inputs = fingerprint({"source": content, "code": code, "plugin": SOURCES.hashes([source.kind])})
     new = not folder.exists()
     with locked(folder):
         try:

@@ -94,7 +94,8 @@ def fit(
     loop = _Loop(module, optimizer, samples, LOSSES[options.loss], options, seed, fold.number, checkpoint)
     loop.resume()
     while not loop.finished:
-        with one_thread():
+        # The global generator is the user's; while a network is fitted, each step sets it.
+        with one_thread(), torch.random.fork_rng(devices=[]):
             loop.epoch(train, valid)
         if progress:
             progress(loop.progress.history[-1])
@@ -206,10 +207,11 @@ class _Loop:
         return loss.item(), torch.split(gradient_S, [len(piece) for piece in pieces])
 
     def draw(self) -> None:
-        """Start the step's dropout masks at their beginning."""
+        """Start the step's dropout masks at their beginning, torch's too, which draw from the global generator."""
         words = np.random.SeedSequence([self.seed, self.progress.epoch, self.progress.step]).generate_state(2)
         generator = torch.Generator().manual_seed(int(words[0]) << 31 ^ int(words[1]))
         set_generator(self.module, generator)
+        torch.manual_seed(generator.initial_seed())
 
     def valid_loss(self, day: int) -> float:
         batch = self.samples.batch(day)

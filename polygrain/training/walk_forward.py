@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from polygrain.errors import DataError
-from polygrain.models.network import decode, initialised
+from polygrain.models.network import decode, initialised, plugin_hashes
 from polygrain.samples.windows import PanelFile, Samples, open_samples, steps
 from polygrain.spec import Spec
 from polygrain.store.commit import JSON, code_fingerprint, commit_json, fingerprint
@@ -198,6 +198,7 @@ def _fit_key(task: TrainTask, samples: Samples) -> str:
     days = (*task.fold.train, *task.fold.valid)
     settings: JSON = [
         task.network,
+        plugin_hashes(task.network),
         task.options.model_dump(),
         task.seed,
         task.lookback,
