@@ -51,8 +51,8 @@ class Plugin(Spec):
 
     @property
     def _filename(self) -> str:
-        """What tracebacks call it: the brackets keep it apart from any file on disk."""
-        return f"<{self.name}>"
+        """What tracebacks call it: the brackets keep it apart from any file on disk, the hash from other texts."""
+        return f"<{self.module}/{self.name}>"
 
 
 class Registry(dict[str, Plug]):
@@ -237,7 +237,7 @@ def _told(error: BaseException) -> str:
 def _place(error: BaseException) -> str | None:
     """FILE:LINE of the innermost code of a plug-in that the error came through."""
     places = [
-        f"{frame.f_code.co_filename.strip('<>')}:{line}"
+        f"{frame.f_code.co_filename.rpartition('/')[2].removesuffix('>')}:{line}"
         for frame, line in traceback.walk_tb(error.__traceback__)
         if str(frame.f_globals.get("__name__")).startswith(_MODULE)
     ]

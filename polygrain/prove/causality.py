@@ -213,7 +213,7 @@ def prove(experiment: Experiment, *, base: Path, progress: Progress) -> list[str
     use(experiment.plugins)
     folder = store_folder(experiment, Path("runs").resolve() / experiment.name, base.resolve())
     ingest(experiment.source, folder, progress.say)
-    parts = 4 * experiment.workers
+    parts = min(4 * experiment.workers, CUTOFFS)
     tasks = [_Part(experiment.model_dump_json(), folder, i, parts, CUTOFFS) for i in range(parts)]
     with pool(experiment.workers, experiment.plugins) as workers, progress.step("prove", len(tasks)) as step:
         found = [line for lines in workers.map(_check_part, tasks, done=lambda *_: step.advance()) for line in lines]
