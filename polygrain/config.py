@@ -142,6 +142,7 @@ class Experiment(Spec):
         self._check_model_names()
         return self
 
+    @plugs.blaming()
     def _check_bars(self) -> None:
         """Refuse before the data is read what the source's bars cannot be put together to."""
         session, base = self.source.session, self.source.base_bar
@@ -150,6 +151,7 @@ class Experiment(Spec):
             granularity.base_bars(session, base)
             granularity.bars_a_day(session)
 
+    @plugs.blaming()
     def _check_model_names(self) -> None:
         """Scores are kept by model name, so that two models of one name would be one."""
         session = self.source.session

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import linecache
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +25,7 @@ from polygrain.spec import Spec
 KEY = "plugins"
 _MODULE = "polygrain_plugin_"
 _OURS = __name__.partition(".")[0]
+_NAME = re.compile(r"[A-Za-z0-9_]+")
 
 Plug = TypeVar("Plug")
 
@@ -66,6 +68,8 @@ class Registry(dict[str, Plug]):
 
     def register(self, name: str, plug: Plug, code: Callable[..., object]) -> None:
         """Add a plug, whose function or class is `code`; ConfigError names both owners where the name is taken."""
+        if not _NAME.fullmatch(name):
+            raise ConfigError(f"{self.sort} {name}", "is part of file names; use letters, digits and _ only")
         # A plug-in may be the first to import a module of ours, whose plugs are not the plug-in's.
         ours = code.__module__.partition(".")[0] == _OURS
         origin = None if ours or not _running else _running[-1].plugin
@@ -86,9 +90,7 @@ class Registry(dict[str, Plug]):
     def forget(self) -> None:
         """Drop what is from plug-ins."""
         for name in self._origins:
-            # A test may have taken it out.
-            self.pop(name, None)
-            del self._owners[name]
+            del self[name], self._owners[name]
         self._origins.clear()
 
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 import training_data
-from plugin_files import example, using
+from plugin_files import example, network, using
 from torch import Tensor, nn
 
 from polygrain.errors import DataError
 from polygrain.models.network import decode, initialised
+from polygrain.plugins import Plugin
 from polygrain.training import fit as fit_module
 from polygrain.training.checkpoint import Checkpoint, Epoch
 from polygrain.training.fit import FitOptions, Fitted, fit, scores
@@ -225,3 +226,14 @@ def test_torchs_own_dropout_draws_from_the_seed(own_network: TrainTask) -> None:
         assert torch.equal(torch.random.get_rng_state(), state)
     assert same(*fits)
     assert not same(fits[0], run(own_network.model_copy(update={"seed": 2})).module)
+
+
+def test_scores_of_another_shape_are_refused(tmp_path: Path) -> None:
+    """[S, 1] against targets [S] would be taken for S × S differences."""
+    task = training_data.write(tmp_path).model_copy(update={"network": '{"kind": "mine"}'})
+    wrong = Plugin(name="mine.py", text=network().replace(".squeeze(-1)", ""))
+    with using(wrong), pytest.raises(DataError) as refusal:
+        run(task)
+    place, reason = str(refusal.value).split(": ")
+    assert place == "fold 0 epoch 0 step 0"
+    assert re.fullmatch(r"the network gives scores of shape \((\d+), 1\), not one per symbol \(\1,\); .*", reason)

@@ -123,6 +123,7 @@ REFUSED = [
         f"single.py:6: network kind single: {CLASH.format('polygrain.models.single.Single', 'single.py')}",
     ),
     ("['files.py']", f"files.py:7: source kind files: {CLASH.format('polygrain.sources.files.Files', 'files.py')}"),
+    ("['odd.py']", "odd.py:7: source kind ../x: is part of file names; use letters, digits and _ only"),
     ("['kindless.py']", 'kindless.py:6: network Mine: has no kind; give it one: kind: Literal["mine"] = "mine"'),
     ("['sourceless.py']", 'sourceless.py:7: source Mine: has no kind; give it one: kind: Literal["mine"] = "mine"'),
 ]
@@ -139,6 +140,7 @@ def test_refusals(value: str, reason: str, tmp_path: Path) -> None:
         range=plugin_files.feature("range_"),
         single=plugin_files.network("single"),
         files=plugin_files.source("files"),
+        odd=plugin_files.source("../x"),
         kindless=plugin_files.network().replace('    kind: Literal["mine"] = "mine"\n', ""),
         sourceless=plugin_files.source().replace('    kind: Literal["mine"] = "mine"\n', ""),
         syntax="x = 1\nif x\n    pass\n",
@@ -227,6 +229,7 @@ MODELS = [
     ("{'both': ('day', 'week')}", "network.own: both reads 'week', which is no granularity; there are day, 60min"),
     ("{'both': ('day', 'day')}", "network.own: both must read each of its granularities once, and at least one"),
     ("{'both': ()}", "network.own: both must read each of its granularities once, and at least one"),
+    ("int('x')", "plugins: network.py:13: ValueError: invalid literal for int() with base 10: 'x'"),
     ("{'a-b': ('day',)}", "network.own: 'a-b' is part of a file name; use letters, digits and _ only"),
     (
         "{'naive': tuple(granularities)}",

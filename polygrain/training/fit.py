@@ -185,6 +185,9 @@ class _Loop:
         for number, (piece, y_S) in enumerate(zip(pieces, targets)):
             share = len(piece) / len(batch.symbols)
             predicted = self.module(self.samples.x(batch.day, piece))
+            if predicted.score_S.shape != y_S.shape:
+                shapes = f"{tuple(predicted.score_S.shape)}, not one per symbol {tuple(y_S.shape)}"
+                raise DataError(self.where(), f"the network gives scores of shape {shapes}; mend its forward")
             if pull_S:
                 objective = (predicted.score_S * pull_S[number]).sum()
             else:
