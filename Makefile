@@ -24,8 +24,8 @@ test: $(VENV)/.installed  ## run the tests, two processes
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: $(VENV)/.installed  ## formatting, lint, types, layers
-	$(BIN)/ruff format --check polygrain tests bench
-	$(BIN)/ruff check polygrain tests bench
+	$(BIN)/ruff format --check polygrain tests bench examples
+	$(BIN)/ruff check polygrain tests bench examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -14,6 +14,7 @@ import typer
 from polygrain import __version__, pipeline
 from polygrain.config import Experiment, load
 from polygrain.errors import Interrupted, PolygrainError
+from polygrain.plugins import blaming
 from polygrain.progress import to_terminal
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -107,7 +108,8 @@ def start(
 def main() -> None:
     """Run the command line; a refusal is one line on standard error and an exit code."""
     try:
-        code = app(standalone_mode=False)
+        with blaming():
+            code = app(standalone_mode=False)
     except PolygrainError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

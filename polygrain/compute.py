@@ -14,7 +14,8 @@ from multiprocessing import active_children, get_context
 from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
-from polygrain.errors import Interrupted
+from polygrain.errors import ConfigError, Interrupted
+from polygrain.plugins import Plugin, blaming, use
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -34,13 +35,29 @@ _PR_SET_PDEATHSIG = 1
 _SECONDS_UNTIL_A_LOOK = 0.2
 
 
-def _start_worker(parent: int) -> None:
-    """End with the parent even when it is killed, and leave Ctrl-C to it."""
+# What a worker process could not start with: one that died of it would look as if it had been killed.
+_refusals: list[ConfigError] = []
+
+
+def _start_worker(parent: int, plugins: Sequence[Plugin]) -> None:
+    """End with the parent even when it is killed, leave Ctrl-C to it, and put the plug-ins to use."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+    try:
+        use(plugins)
+    except ConfigError as refusal:
+        _refusals.append(refusal)
+
+
+def _work(function: Callable[[Task], Result], task: Task) -> Result:
+    """One task; an error in a plug-in's code names its file and line."""
+    for refusal in _refusals:
+        raise refusal
+    with blaming():
+        return function(task)
 
 
 @contextmanager
@@ -56,11 +73,12 @@ def _interrupts_blocked() -> Iterator[None]:
 class Pool:
     """Runs tasks in `workers` spawned processes that live as long as the pool; with one worker, in this process.
 
-    A task and its result must pickle; a task function must be a module-level function.
+    A task and its result must pickle; a task function must be a module-level function. `plugins` are put to use in
+    the processes before they get a task; in this process the caller has done so.
     """
 
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
+    def __init__(self, workers: int, plugins: Sequence[Plugin] = ()) -> None:
+        self.workers, self.plugins = workers, tuple(plugins)
         self._executor: ProcessPoolExecutor | None = None
         self._processes: list[BaseProcess] = []
 
@@ -69,7 +87,10 @@ class Pool:
             for name, value in WORKER_ENVIRONMENT.items():
                 os.environ[name] = value
             self._executor = ProcessPoolExecutor(
-                self.workers, get_context("spawn"), initializer=_start_worker, initargs=(os.getpid(),)
+                self.workers,
+                get_context("spawn"),
+                initializer=_start_worker,
+                initargs=(os.getpid(), self.plugins),
             )
         return self._executor
 
@@ -90,7 +111,7 @@ class Pool:
         results: dict[int, Result] = {}
         if self.workers == 1:
             for i in order:
-                results[i] = function(tasks[i])
+                results[i] = _work(function, tasks[i])
                 if done:
                     done(tasks[i], results[i])
             return [results[i] for i in range(len(tasks))]
@@ -101,7 +122,7 @@ class Pool:
             executor = self._started()
             with _interrupts_blocked():
                 strangers = set(active_children())
-                futures: dict[Future[Result], int] = {executor.submit(function, tasks[i]): i for i in order}
+                futures: dict[Future[Result], int] = {executor.submit(_work, function, tasks[i]): i for i in order}
                 self._processes += [process for process in active_children() if process not in strangers]
             waiting = set(futures)
             while waiting:
@@ -140,9 +161,9 @@ class Pool:
 
 
 @contextmanager
-def pool(workers: int) -> Iterator[Pool]:
+def pool(workers: int, plugins: Sequence[Plugin] = ()) -> Iterator[Pool]:
     """A pool for the length of a `with` block."""
-    running = Pool(workers)
+    running = Pool(workers, plugins)
     try:
         yield running
     finally:

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from polygrain import decoding
+from polygrain import plugins as plugs
+from polygrain.decoding import ByKind
 from polygrain.ensembles import Mean
 from polygrain.errors import ConfigError
 from polygrain.evaluation.tracks import SELECTIONS, Selection
 from polygrain.execution.fills import FILLS
 from polygrain.features.granularity import Granularity
 from polygrain.features.panels import Panels
-from polygrain.models.single import Single
+from polygrain.models.network import NETWORKS, Network
 from polygrain.samples.labels import Label
-from polygrain.sources.files import Files
-from polygrain.sources.synthetic import Synthetic
+from polygrain.sources.source import SOURCES, Source
 from polygrain.spec import Spec
 from polygrain.training.protocol import Protocol
 from polygrain.universe import Universe, parse
-
-Key = tuple[str | int, ...]
 
 # Model names become file names.
 _NAME = re.compile(r"[A-Za-z0-9_]+")
@@ -92,22 +89,31 @@ class Evaluation(Spec):
 
 
 class Experiment(Spec):
-    """One run: a source, granularities, a universe, labels, a protocol, networks, ensembles and an evaluation."""
+    """One run: a source, granularities, a universe, labels, a protocol, networks, ensembles and an evaluation.
+
+    An ensemble is made of every network that has one model for every granularity.
+    """
 
     version: Literal[1]
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,60}$")
     note: str = ""
     store: str | None = None
     workers: int = Field(default=2, ge=1)
-    source: Annotated[Files | Synthetic, Field(discriminator="kind")]
+    plugins: tuple[plugs.Plugin, ...] = ()
+    source: Annotated[Source, ByKind(SOURCES)]
     granularity: list[Granularity] = Field(min_length=1)
     panels: Panels = Panels()
     universe: Universe = Universe()
     label: Label = Label()
     protocol: Protocol = Protocol()
-    network: dict[str, Single] = Field(min_length=1)
+    network: dict[str, Annotated[Network, ByKind(NETWORKS)]] = Field(min_length=1)
     ensemble: dict[str, Mean] = {}
     evaluation: Evaluation = Evaluation()
+
+    @property
+    def plugin_hashes(self) -> dict[str, str]:
+        """sha256 of the plug-ins' text by file name."""
+        return {plugin.name: plugin.sha256 for plugin in self.plugins}
 
     @field_validator("store")
     @classmethod
@@ -138,6 +144,7 @@ class Experiment(Spec):
         self._check_model_names()
         return self
 
+    @plugs.blaming()
     def _check_bars(self) -> None:
         """Refuse before the data is read what the source's bars cannot be put together to."""
         session, base = self.source.session, self.source.base_bar
@@ -145,23 +152,49 @@ class Experiment(Spec):
             granularity.base_bars(session, base)
             granularity.bars_a_day(session)
 
+    @plugs.blaming()
     def _check_model_names(self) -> None:
         """Scores are kept by model name, so that two models of one name would be one."""
-        stems = [(g.name, f"granularity {g.name}") for g in self.granularity]
-        stems += [(name, f"ensemble {name}") for name in self.ensemble]
+        session = self.source.session
+        ordered = sorted(self.granularity, key=lambda g: session.minutes_of(g.bar), reverse=True)
+        names = [g.name for g in ordered]
         owners = {"naive": "the naive composite"}
         for key, network in self.network.items():
-            for stem, origin in stems:
-                model, owner = network.named(stem), f"network {key} with {origin}"
+            models = {model: _origin(key, model, reads, names) for model, reads in network.models(names).items()}
+            if not models:
+                raise ConfigError(f"network.{key}", "has no models for these granularities; leave it out")
+            found = list(models.items())
+            if network.alone(names):
+                found += [(network.named(stem), f"ensemble {stem}") for stem in self.ensemble]
+            for model, origin in found:
+                owner = f"network {key} with {origin}"
                 if model in owners:
                     reason = f"{owners[model]} and {owner} are both called {model!r}; change a suffix or a name"
                     raise ConfigError(f"network.{key}", reason)
                 owners[model] = owner
+        if self.ensemble and not any(network.alone(names) for network in self.network.values()):
+            raise ConfigError("ensemble", "no network has one model for every granularity to average; leave it out")
+
+
+def _origin(key: str, model: str, reads: Sequence[str], granularities: Sequence[str]) -> str:
+    """Which granularities a network's model reads, in words; ConfigError where it cannot."""
+    _check_name(f"network.{key}", model)
+    for name in reads:
+        if name not in granularities:
+            known = ", ".join(granularities)
+            raise ConfigError(f"network.{key}", f"{model} reads {name!r}, which is no granularity; there are {known}")
+    if not reads or len(set(reads)) < len(reads):
+        raise ConfigError(f"network.{key}", f"{model} must read each of its granularities once, and at least one")
+    return f"{'granularity' if len(reads) == 1 else 'granularities'} {', '.join(reads)}"
 
 
 def to_toml(experiment: Experiment) -> str:
-    """The whole experiment as TOML text that `load` reads back as the same experiment; what is unset is left out."""
-    return tomli_w.dumps(_without_nulls(experiment.model_dump(mode="json")))
+    """The whole experiment as TOML text that `load` reads back as the same experiment; what is unset is left out.
+
+    The plug-ins are named as the files plugins/NAME beside it, where the caller has to put them.
+    """
+    tree = _without_nulls(experiment.model_dump(mode="json"))
+    return tomli_w.dumps(tree | {plugs.KEY: [plugin.place for plugin in experiment.plugins]})
 
 
 def _without_nulls(tree: dict[str, Any]) -> dict[str, Any]:
@@ -199,16 +232,14 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
 
 
 def decode(tree: dict[str, Any], folder: Path) -> Experiment:
-    """The experiment that a tree of plain values describes; ConfigError names the first key that is refused."""
-    try:
-        return Experiment.model_validate_json(json.dumps(tree, default=str), context={"folder": folder})
-    except ValidationError as error:
-        found = [(_without_tags(one["loc"], tree), one) for one in error.errors()]
-        # A misspelt required key is missing and unknown at once; the second says more.
-        first, _ = min(found, key=lambda pair: pair[1]["type"] != "extra_forbidden")
-        # Of what may be of several types, the type that was understood furthest was meant.
-        path, meant = max((p for p in found if p[0][: len(first)] == first), key=lambda pair: len(pair[0]))
-        raise ConfigError(_dotted(path, tree), _reason(meant, path, tree)) from None
+    """The experiment that a tree of plain values describes; ConfigError names the first key that is refused.
+
+    Its plug-ins are read and put to use first: they may define the kinds and features that the rest names.
+    """
+    plugins = plugs.read(tree.get(plugs.KEY, []), folder)
+    plugs.use(plugins)
+    described = {**tree, plugs.KEY: [plugin.model_dump() for plugin in plugins]}
+    return decoding.decode(Experiment, described, {"folder": folder})
 
 
 def _override(tree: dict[str, Any], override: str) -> None:
@@ -240,79 +271,3 @@ def _named(items: list[Any], name: str, key: str) -> Any:
             return item
     known = ", ".join(str(item["name"]) for item in items if isinstance(item, dict) and "name" in item)
     raise ConfigError(key, f"no item is named {name!r}; " + (f"choose from {known}" if known else "none has a name"))
-
-
-def _without_tags(location: Sequence[str | int], tree: Any) -> Key:
-    """The location as keys of the tree: union tags, which validation puts between, are dropped."""
-    path: list[str | int] = []
-    node: Any = tree
-    for i, part in enumerate(location):
-        last = i == len(location) - 1
-        if isinstance(node, dict):
-            if part not in node and not last:
-                continue
-            node = node.get(str(part))
-        elif isinstance(node, list) and isinstance(part, int):
-            node = node[part] if part < len(node) else None
-        else:
-            continue
-        path.append(part)
-    return tuple(path)
-
-
-def _dotted(path: Key, tree: Any) -> str:
-    parts: list[str] = []
-    node: Any = tree
-    for part in path:
-        if isinstance(node, list) and isinstance(part, int):
-            node = node[part] if part < len(node) else None
-            parts.append(str(node.get("name", part)) if isinstance(node, dict) else str(part))
-        else:
-            node = node.get(part) if isinstance(node, dict) else None
-            parts.append(str(part))
-    return ".".join(parts) or "config"
-
-
-def _reason(error: Any, path: Key, tree: Any) -> str:
-    kind = error["type"]
-    if kind == "extra_forbidden":
-        choices = sorted(_fields(Experiment, path[:-1], tree))
-        close = difflib.get_close_matches(str(path[-1]), choices, 1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        return f"unknown key; {hint}choose from {', '.join(choices)}"
-    if kind == "missing":
-        return "is required but missing; add it"
-    if kind == "union_tag_invalid":
-        return f"kind {error['ctx']['tag']!r} is unknown; choose from {error['ctx']['expected_tags']}"
-    if kind == "union_tag_not_found":
-        return "kind is missing; say which kind it is"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    given = error.get("input")
-    return f"{message} (given: {given!r})" if isinstance(given, str | int | float | bool) else message
-
-
-def _fields(annotation: Any, path: Key, node: Any) -> set[str]:
-    """The keys allowed at a place of the tree `node`, found through the declared types and the kinds given there."""
-    if get_origin(annotation) is Annotated:
-        return _fields(get_args(annotation)[0], path, node)
-    if get_origin(annotation) in (Union, UnionType):
-        return set().union(*(_fields(option, path, node) for option in get_args(annotation) if _may_be(option, node)))
-    if get_origin(annotation) in (list, dict):
-        return _fields(get_args(annotation)[-1], path[1:], _child(node, path[0])) if path else set()
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        fields = {field.alias or name: field for name, field in annotation.model_fields.items()}
-        if not path:
-            return set(fields)
-        return _fields(fields[str(path[0])].annotation, path[1:], _child(node, path[0]))
-    return set()
-
-
-def _may_be(option: Any, node: Any) -> bool:
-    """Whether a union's option is not ruled out by the `kind` given in the tree."""
-    fields = getattr(option, "model_fields", {})
-    return "kind" not in fields or not isinstance(node, dict) or fields["kind"].default == node.get("kind")
-
-
-def _child(node: Any, part: Any) -> Any:
-    return node[part] if isinstance(node, dict | list) else None

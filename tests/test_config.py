@@ -116,8 +116,8 @@ def test_an_override_does_not_need_its_table() -> None:
 
 FILLS = "t0_close, t1_vwap, t1_open, t1_close"
 TOP = (
-    "ensemble, evaluation, granularity, label, name, network, note, panels, protocol, source, store, universe, "
-    "version, workers"
+    "ensemble, evaluation, granularity, label, name, network, note, panels, plugins, protocol, source, store, "
+    "universe, version, workers"
 )
 REFUSED = [
     # Keys.
@@ -142,7 +142,14 @@ REFUSED = [
     # Kinds.
     ("source.kind=fils", "source: kind 'fils' is unknown; choose from 'files', 'synthetic'"),
     ("source={stocks=30}", "source: kind is missing; say which kind it is"),
-    ("network.gru.kind=double", "network.gru.kind: input should be 'single' (given: 'double')"),
+    ("source.kind=3", "source: kind '3' is unknown; choose from 'files', 'synthetic'"),
+    ("source=3", "source: input should be an object (given: 3)"),
+    ("network.gru.kind=double", "network.gru: kind 'double' is unknown; choose from 'single'"),
+    (
+        "network.gru.kinds=double",
+        "network.gru.kinds: unknown key; did you mean 'kind'? choose from encoder, kind, suffix",
+    ),
+    ("network.second={suffix='two'}", "network.second: kind is missing; say which kind it is"),
     ("ensemble.ensemble.kind=median", "ensemble.ensemble.kind: input should be 'mean' (given: 'median')"),
     # Types and ranges.
     ("version=2", "version: input should be 1 (given: 2)"),

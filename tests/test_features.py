@@ -10,6 +10,7 @@ import pytest
 import reference_features as oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plugin_files import example, using
 from ragged_bars import BARS, DAILY, Ragged, ragged, weekdays
 
 from polygrain.errors import ConfigError
@@ -25,6 +26,8 @@ SESSION = Session()
 ALL = frozenset({"amount", "float_shares"})
 # Sums of up to 80 terms in another order: relative to values of order 1 the two differ by a few 1e-14.
 TOLERANCE = 1e-12
+# What holds for every feature is tried with the examples' beside ours.
+OWN = example("own_feature.py")
 
 
 def grid_of(market: Ragged) -> Grid:
@@ -162,7 +165,8 @@ def test_scaling_factors_and_permuting_rows_changes_no_bit(seed: int, scale: flo
     daily = market.daily.with_columns(pl.col("factor") * scale).sample(fraction=1, shuffle=True, seed=seed)
     bars = market.bars.sample(fraction=1, shuffle=True, seed=seed)
     moved = grid(bars, daily, market.days, market.symbols, SESSION, "30min")
-    same_bits(grid_of(market), moved, ["30min", "60min", "day", "week"], list(FEATURES))
+    with using(*OWN):
+        same_bits(grid_of(market), moved, ["30min", "60min", "day", "week"], list(FEATURES))
 
 
 @settings(max_examples=5, deadline=None)
@@ -170,11 +174,13 @@ def test_scaling_factors_and_permuting_rows_changes_no_bit(seed: int, scale: flo
 def test_a_stock_alone_has_the_bits_it_has_among_others(seed: int) -> None:
     market = ragged(seed, days=14, stocks=3, nb=8)
     dense = grid_of(market)
-    for s in range(3):
-        alone = dense.stocks(np.array([s]))
-        for bar in ("60min", "day", "week"):
-            for name in possible(market, bar):
-                assert values(dense, bar, name)[:, :, s].tobytes() == values(alone, bar, name)[:, :, 0].tobytes(), name
+    with using(*OWN):
+        for s in range(3):
+            alone = dense.stocks(np.array([s]))
+            for bar in ("60min", "day", "week"):
+                for name in possible(market, bar):
+                    among = values(dense, bar, name)[:, :, s]
+                    assert among.tobytes() == values(alone, bar, name)[:, :, 0].tobytes(), name
 
 
 @settings(max_examples=5, deadline=None)
@@ -192,9 +198,10 @@ def test_later_days_change_nothing(seed: int, cut: int) -> None:
         "30min",
     )
     whole = grid_of(market)
-    for bar in ("60min", "day", "week"):
-        for name in possible(market, bar):
-            assert values(past, bar, name).tobytes() == values(whole, bar, name)[: cut + 1].tobytes(), name
+    with using(*OWN):
+        for bar in ("60min", "day", "week"):
+            for name in possible(market, bar):
+                assert values(past, bar, name).tobytes() == values(whole, bar, name)[: cut + 1].tobytes(), name
 
 
 def test_a_short_last_bar_is_filled_up_without_trades() -> None:
@@ -253,7 +260,8 @@ def test_a_bar_must_be_whole_base_bars() -> None:
 
 
 def test_a_name_is_registered_once() -> None:
-    with pytest.raises(ConfigError, match="feature range: is registered twice"):
+    both = r"library\.range_ and test_features\.test_a_name_is_registered_once\.<locals>\.range; rename one"
+    with pytest.raises(ConfigError, match=f"^feature range: is registered by polygrain.features.{both}$"):
 
         @feature(min_bars=1)
         def range(bars: Bars) -> np.ndarray:
@@ -262,6 +270,29 @@ def test_a_name_is_registered_once() -> None:
 
 
 def test_every_feature_is_documented() -> None:
-    for one in FEATURES.values():
-        assert one.function.__doc__, one.name
-        assert ("†" in one.function.__doc__) == (one.log is not None), one.name
+    with using(*OWN):
+        assert len(FEATURES) == 28
+        for one in FEATURES.values():
+            assert one.function.__doc__, one.name
+            assert ("†" in one.function.__doc__) == (one.log is not None), one.name
+            assert not one.history or f"{one.history} days before" in one.function.__doc__, one.name
+
+
+def test_the_examples_features_against_plain_loops() -> None:
+    market = ragged(12, days=30, stocks=4, nb=8)
+    dense = grid_of(market)
+    with using(*OWN):
+        spread, lottery = (values(dense, "day", name)[:, 0] for name in ("roll_spread", "lottery"))
+        returns = values(dense, "day", "close_ret")[:, 0]
+    for s in range(4):
+        for d in range(30):
+            r = dense.r[d, :, s].tolist()
+            pairs = [r[j] * r[j - 1] for j in range(1, 8)]
+            slow = 2 * math.sqrt(max(0.0, -sum(pairs) / 7)) if all(map(math.isfinite, pairs)) else math.nan
+            np.testing.assert_allclose(spread[d, s], slow, rtol=TOLERANCE, atol=1e-9)
+            before = [x for x in returns[max(0, d - 20) : d, s].tolist() if math.isfinite(x)]
+            now = float(returns[d, s])
+            known = math.isfinite(now) and len(before) >= 10
+            np.testing.assert_array_equal(lottery[d, s], max(now, *before) if known else math.nan)
+    assert (spread > 0).any()
+    assert np.isfinite(lottery).any()

@@ -17,12 +17,14 @@ from ragged_bars import Ragged, ragged, tickers
 from ragged_files import Form, Stamp, source_of
 
 from polygrain.compute import Pool
-from polygrain.features.bars import Bars, SlotBars, Totals, WeekBars
+from polygrain.features.bars import Bars, SlotBars
 from polygrain.features.build import build
 from polygrain.features.granularity import Granularity
 from polygrain.features.grid import grid
 from polygrain.features.library import FEATURES, compute
 from polygrain.features.panels import open_panel
+from polygrain.features.totals import Totals
+from polygrain.features.weeks import WeekBars
 from polygrain.market.session import Session
 from polygrain.sources.files import Files
 from polygrain.sources.ingest import ingest

@@ -1,4 +1,5 @@
 import re
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -7,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 import training_data
+from plugin_files import example, network, using
 from torch import Tensor, nn
 
 from polygrain.errors import DataError
 from polygrain.models.network import decode, initialised
+from polygrain.plugins import Plugin
 from polygrain.training import fit as fit_module
 from polygrain.training.checkpoint import Checkpoint, Epoch
 from polygrain.training.fit import FitOptions, Fitted, fit, scores
@@ -25,6 +28,13 @@ class Killed(BaseException):
 def run(task: TrainTask, checkpoint: Checkpoint | None = None, options: FitOptions | None = None) -> Fitted:
     options = options or task.options
     return fit(decode(task.network), task.open(), task.fold, options, seed=task.seed, checkpoint=checkpoint)
+
+
+@pytest.fixture
+def own_network(tmp_path: Path) -> Iterator[TrainTask]:
+    """A task of the examples' network, which has torch's own dropout."""
+    with using(*example("own_model.py")):
+        yield training_data.write(tmp_path).model_copy(update={"network": '{"kind": "window_means"}'})
 
 
 def same(left: nn.Module, right: nn.Module) -> bool:
@@ -76,11 +86,11 @@ def test_same_seed_same_bits_other_seed_other_bits(tmp_path: Path) -> None:
     assert not same(first.module, run(task.model_copy(update={"seed": 2})).module)
 
 
-@pytest.mark.parametrize("loss", ["mse", "ic"])
+@pytest.mark.parametrize(("loss", "own"), [("mse", False), ("ic", False), ("ic", True)])
 def test_a_fit_killed_anywhere_goes_on_with_the_same_bits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_network: TrainTask, loss: str, own: bool
 ) -> None:
-    task = training_data.write(tmp_path)
+    task = own_network if own else training_data.write(tmp_path)
     options = FitOptions(max_epochs=2, learning_rate=0.01, loss=loss, chunk=20, every=4)
     whole = run(task, options=options)
     monkeypatch.setattr(fit_module, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
@@ -204,3 +214,26 @@ def test_memory_does_not_grow_with_the_dates(tmp_path: Path) -> None:
     with ProcessPoolExecutor(1, get_context("spawn")) as alone:
         _, few, many = alone.submit(peaks_of_private_memory, tasks).result()
     assert many - few < 3000  # kB; the panel alone is 8,600
+
+
+def test_torchs_own_dropout_draws_from_the_seed(own_network: TrainTask) -> None:
+    """The same bits whatever was drawn before, and the generator is as it was."""
+    fits = []
+    for before in (1, 2):
+        torch.manual_seed(before)
+        state = torch.random.get_rng_state()
+        fits.append(run(own_network).module)
+        assert torch.equal(torch.random.get_rng_state(), state)
+    assert same(*fits)
+    assert not same(fits[0], run(own_network.model_copy(update={"seed": 2})).module)
+
+
+def test_scores_of_another_shape_are_refused(tmp_path: Path) -> None:
+    """[S, 1] against targets [S] would be taken for S × S differences."""
+    task = training_data.write(tmp_path).model_copy(update={"network": '{"kind": "mine"}'})
+    wrong = Plugin(name="mine.py", text=network().replace(".squeeze(-1)", ""))
+    with using(wrong), pytest.raises(DataError) as refusal:
+        run(task)
+    place, reason = str(refusal.value).split(": ")
+    assert place == "fold 0 epoch 0 step 0"
+    assert re.fullmatch(r"the network gives scores of shape \((\d+), 1\), not one per symbol \(\1,\); .*", reason)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from plugin_files import example, using
 from torch import Tensor
 
 from polygrain.errors import ConfigError
@@ -27,6 +28,23 @@ def test_a_symbols_score_does_not_depend_on_the_others(encoder: Encoder) -> None
     # Matrix products block their columns by position, so a symbol's last bits may move with its place.
     torch.testing.assert_close(module({"day": x_LSF[:, order]}).score_S, score_S[order], rtol=0, atol=1e-6)
     torch.testing.assert_close(module({"day": x_LSF[:, 2:4]}).score_S, score_S[2:4], rtol=0, atol=1e-6)
+
+
+def test_every_network_builds_what_its_models_read() -> None:
+    """Whatever it reads, one score per symbol, which does not depend on the others; ours and the example's."""
+    with using(*example("own_model.py")):
+        assert list(NETWORKS) == ["single", "window_means"]
+        for kind in NETWORKS.values():
+            settings = kind()
+            for reads in settings.models(["day", "60min"]).values():
+                module = initialised(settings, dict.fromkeys(reads, 3), seed=1).eval()
+                x = {name: window(steps) for name, steps in zip(reads, (5, 20))}
+                score_S = module(x).score_S
+                assert score_S.shape == (9,)
+                some = {name: x_LSF[:, [7, 2]] for name, x_LSF in x.items()}
+                torch.testing.assert_close(module(some).score_S, score_S[[7, 2]], rtol=0, atol=1e-6)
+                again = initialised(decode(settings.model_dump_json()), dict.fromkeys(reads, 3), seed=1).eval()
+                assert torch.equal(again(x).score_S, score_S)
 
 
 def test_the_backward_half_of_last_has_read_the_whole_window() -> None:
@@ -86,6 +104,6 @@ def test_a_kind_registered_twice_is_refused() -> None:
     class Other(Network):
         kind: str = "single"
 
-    with pytest.raises(ConfigError, match="is registered by Single and Other"):
+    with pytest.raises(ConfigError, match=r"is registered by .*\.Single and .*\.Other; rename one"):
         network(Other)
     assert NETWORKS["single"] is Single

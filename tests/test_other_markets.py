@@ -24,9 +24,10 @@ from test_files import BAR_ROW, DAILY_ROW, files, read_bars
 from polygrain.compute import pool
 from polygrain.config import decode, load
 from polygrain.errors import ConfigError, DataError, PolygrainError
-from polygrain.features.bars import SlotBars, Totals
+from polygrain.features.bars import SlotBars
 from polygrain.features.grid import grid
 from polygrain.features.library import compute
+from polygrain.features.totals import Totals
 from polygrain.market.session import Session
 from polygrain.market.symbols import case_twin, text_column
 from polygrain.prove.causality import Proof, proof_settings, sample
@@ -164,13 +165,17 @@ def test_refused_settings(tmp_path: Path, change: dict[str, object], message: st
         ),
     ],
 )
-def test_refused_configs(overrides: list[str], message: str) -> None:
+def test_refused_configs(overrides: list[str], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("POLYGRAIN_REAL_DATA", str(tmp_path))
     with pytest.raises(ConfigError) as error:
         load(EXAMPLES / "cn_a_15min.toml", overrides)
     assert str(error.value) == message
 
 
-def test_sixty_minutes_of_a_session_of_390_with_a_short_last_bar() -> None:
+def test_sixty_minutes_of_a_session_of_390_with_a_short_last_bar(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("POLYGRAIN_REAL_DATA", str(tmp_path))
     config = load(
         EXAMPLES / "cn_a_15min.toml", ["source.session=['09:30-16:00']", "granularity.60min.short_last_bar=true"]
     )

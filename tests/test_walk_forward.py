@@ -66,6 +66,15 @@ def test_nothing_is_done_again_without_a_change(tmp_path: Path) -> None:
     assert files(tmp_path) == before
 
 
+def test_a_task_killed_between_its_model_and_the_facts_beside_it_writes_them(tmp_path: Path) -> None:
+    task = training_data.write(tmp_path)
+    train(task)
+    before = files(tmp_path)
+    task.model_file.with_suffix(".json").unlink()
+    assert not train(task).fitted
+    assert files(tmp_path) == before
+
+
 def test_a_change_is_noticed(tmp_path: Path) -> None:
     task = training_data.write(tmp_path)
     train(task)

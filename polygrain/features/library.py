@@ -19,6 +19,7 @@ from polygrain.features.bars import Bars
 from polygrain.features.granularity import Granularity
 from polygrain.features.totals import add_up, add_up_products
 from polygrain.market.session import Session
+from polygrain.plugins import Registry
 from polygrain.store.panel import Array
 
 Column = Literal["amount", "float_shares"]
@@ -40,7 +41,7 @@ class Feature:
     needs: Column | None
 
 
-FEATURES: dict[str, Feature] = {}
+FEATURES: Registry[Feature] = Registry("feature")
 
 
 def feature(
@@ -50,9 +51,7 @@ def feature(
 
     def register(function: Function) -> Function:
         name = function.__name__.rstrip("_")
-        if name in FEATURES:
-            raise ConfigError(f"feature {name}", "is registered twice; rename one")
-        FEATURES[name] = Feature(name, function, min_bars, log, history, needs)
+        FEATURES.register(name, Feature(name, function, min_bars, log, history, needs), function)
         return function
 
     return register
@@ -107,9 +106,11 @@ def _refuse(name: str, granularity: Granularity, m: int, base_bar: str, availabl
 
 
 def compute(name: str, bars: Bars) -> Array:
-    """A feature's values [bars, stocks], float64; NaN where it is not finite."""
+    """A feature's values [bars, stocks], float64; NaN where it is not finite. ConfigError for another shape."""
     with np.errstate(all="ignore"):
-        values = FEATURES[name].function(bars)
+        values = np.asarray(FEATURES[name].function(bars), dtype=float)
+    if values.shape != bars.close.shape:
+        raise ConfigError(f"feature {name}", f"gives {values.shape}, not bars × stocks {bars.close.shape}; mend it")
     return np.where(np.isfinite(values), values, np.nan)
 
 

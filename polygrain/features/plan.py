@@ -24,7 +24,7 @@ class Plan:
     @property
     def described(self) -> list[JSON]:
         """What of it its values depend on."""
-        return [self.minutes, self.bars_a_day, list(self.features)]
+        return [self.minutes, self.bars_a_day, list(self.features), FEATURES.hashes(self.features)]
 
     @property
     def lead(self) -> int:

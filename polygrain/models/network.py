@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from polygrain.errors import ConfigError
+from polygrain.plugins import Registry
 from polygrain.spec import Spec
 
 
@@ -44,18 +45,23 @@ class Network(Spec):
         """The stem with the suffix: day, day_biagru."""
         return f"{stem}_{self.suffix}" if self.suffix else stem
 
+    def alone(self, granularities: Sequence[str]) -> dict[str, str]:
+        """By granularity the model that reads it alone; empty unless each one has exactly one such model."""
+        reads = list(self.models(granularities).items())
+        found = {names[0]: model for model, names in reads if len(names) == 1}
+        singles = sum(len(names) == 1 for _, names in reads)
+        return {name: found[name] for name in granularities} if singles == len(found) == len(granularities) else {}
 
-NETWORKS: dict[str, type[Network]] = {}
+
+NETWORKS: Registry[type[Network]] = Registry("network kind")
 
 
 def network(kind: type[Network]) -> type[Network]:
-    """Register a Network by its `kind`; a name registered twice is an error."""
+    """Register a Network by its `kind`; ConfigError where it has none or the name is taken."""
     name = kind.model_fields["kind"].default
     if not isinstance(name, str):
         raise ConfigError(f"network {kind.__name__}", 'has no kind; give it one: kind: Literal["mine"] = "mine"')
-    if name in NETWORKS:
-        raise ConfigError(f"network.kind {name}", f"is registered by {NETWORKS[name].__name__} and {kind.__name__}")
-    NETWORKS[name] = kind
+    NETWORKS.register(name, kind, kind)
     return kind
 
 
@@ -65,6 +71,11 @@ def decode(text: str) -> Network:
     if kind not in NETWORKS:
         raise ConfigError("network.kind", f"unknown kind {kind!r}; the kinds are {', '.join(sorted(NETWORKS))}")
     return NETWORKS[kind].model_validate_json(text)
+
+
+def plugin_hashes(text: str) -> dict[str, str]:
+    """sha256 of the plug-in's text by kind where the network whose JSON is `text` is from a plug-in, else empty."""
+    return NETWORKS.hashes([json.loads(text)["kind"]])
 
 
 def initialised(settings: Network, features: Mapping[str, int], seed: int) -> nn.Module:

@@ -16,11 +16,13 @@ from polygrain.compute import Pool, pool
 from polygrain.config import Experiment, to_toml
 from polygrain.errors import ConfigError
 from polygrain.features import build
-from polygrain.features.library import chosen, missing
+from polygrain.features.library import FEATURES, chosen, missing
 from polygrain.features.plan import available
+from polygrain.models.network import NETWORKS
 from polygrain.pipeline import evaluating, facts, scoring, training
 from polygrain.pipeline.manifest import RunManifest, Trials
 from polygrain.pipeline.market import Market
+from polygrain.plugins import use
 from polygrain.progress import Progress
 from polygrain.report.facts import FILE as FACTS_FILE
 from polygrain.report.page import write_report
@@ -57,13 +59,16 @@ def run(experiment: Experiment, *, folder: Path, base: Path, last: str, progress
     `base` is the folder of the config file: a relative `store` counts from there; by default the store is the run
     folder's neighbour `store`. A second call skips what is up to date and resumes what was cut off.
     """
-    with pool(experiment.workers) as workers:
+    use(experiment.plugins)
+    with pool(experiment.workers, experiment.plugins) as workers:
         job = _Job(experiment, folder.resolve(), base.resolve(), workers, progress)
         job.begin()
         made = folder
         with locked(job.folder):
             sweep_all(job.folder)
             # Not before: a run that is refused because another one is writing here changes nothing.
+            for plugin in experiment.plugins:
+                commit_bytes(job.folder / plugin.place, plugin.text.encode())
             commit_bytes(job.folder / "config.toml", to_toml(experiment).encode())
             for name in STAGES:
                 made = job.stage(name)
@@ -107,6 +112,7 @@ class _Job:
                 "--out", f"{self.folder} holds the run {self.manifest.facts['name']!r}; choose another folder"
             )
         self.manifest.facts["name"] = self.experiment.name
+        self.manifest.facts["plugins"] = self.experiment.plugin_hashes
 
     def stage(self, name: str) -> Path:
         """Run one stage, saying how long it took."""
@@ -138,11 +144,18 @@ class _Job:
         have = available(store)
         return chosen(self.experiment.granularity, self.market.session, store.facts.base_bar, have)
 
+    @property
+    def feature_plugins(self) -> dict[str, str]:
+        """sha256 of their plug-ins' text by the names of the run's features that are from plug-ins."""
+        return FEATURES.hashes(name for names in self.features_chosen.values() for name in names)
+
     def features(self) -> Path:
         settings = self.experiment.model_dump(mode="json", include={"granularity", "panels", "universe"})
-        key = fingerprint([settings, self.experiment.protocol.lookback])
+        plugins = self.feature_plugins
+        # By name, not by text: a feature of the user's own that changes is computed anew in its place.
+        key = fingerprint([settings, self.experiment.protocol.lookback, sorted(plugins)])
         folder = self.store_folder / f"features-{key[:12]}"
-        with self.manifest.stage("features", fingerprint([key, self.market.store.fingerprint()])):
+        with self.manifest.stage("features", fingerprint([key, self.market.store.fingerprint(), plugins])):
             sweep_all(folder)
             self.panels = build.build(
                 self.market.store,
@@ -200,12 +213,16 @@ class _Job:
         kept = self.experiment.model_dump(
             mode="json", include={"granularity", "panels", "universe", "label", "protocol", "network", "ensemble"}
         )
-        return fingerprint(kept)
+        plugins = [self.feature_plugins, NETWORKS.hashes(each.kind for each in self.experiment.network.values())]
+        return fingerprint({**kept, "plugins": plugins} if any(plugins) else kept)
 
     def trial(self) -> dict[str, JSON]:
         """What the list of configurations tried says of this one."""
-        models = sorted({task.model for task in self.tasks})
-        return {"first_run": date.today().isoformat(), "note": f"{self.experiment.name}: {', '.join(models)}"}
+        plugins, models = self.experiment.plugin_hashes, sorted({task.model for task in self.tasks})
+        note = f"{self.experiment.name}: {', '.join(models)}"
+        if plugins:
+            note += f"; plug-ins {', '.join(f'{name} {sha256[:12]}' for name, sha256 in plugins.items())}"
+        return {"first_run": date.today().isoformat(), "note": note, "plugins": plugins}
 
     def evaluate(self) -> Path:
         outputs = ("rank_ic.parquet", "nav.parquet")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from polygrain.models.network import Network
 from polygrain.pipeline.manifest import RunManifest
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.scoring import NAIVE
@@ -34,7 +35,7 @@ def report_facts(
     return ReportFacts(
         name=experiment.name,
         note=experiment.note,
-        simulated=experiment.source.kind == "synthetic",
+        simulated=experiment.source.simulated,
         data=tuple(_data(market, features)),
         notes=(*market.store.facts.notes, *market.quotes.notes),
         conventions=tuple(_conventions(market)),
@@ -75,6 +76,7 @@ def _data(market: Market, features: Mapping[str, Sequence[str]]) -> list[Detail]
         ("Amount", store.facts.amount),
         ("Look-back", f"{experiment.protocol.lookback} trading days"),
     ]
+    lines += [("Plug-in", f"{plugin.name}, sha256 {plugin.sha256[:12]}") for plugin in experiment.plugins]
     lines += [(f"Features at {name}", f"{len(names)}: {', '.join(names)}") for name, names in features.items()]
     lines += [(name.replace("_", " ").capitalize(), f"{count:,}") for name, count in store.facts.counts.items()]
     return [Detail(label=label, value=value) for label, value in lines]
@@ -121,18 +123,19 @@ def _models(market: Market) -> list[ModelFacts]:
     found: list[ModelFacts] = []
     names = [g.name for g in coarse_to_fine(market)]
     for network in experiment.network.values():
-        description = ", ".join(f"{name} {value}" for name, value in network.encoder.model_dump().items())
+        description = _description(network)
         found += [
             ModelFacts(
-                name=network.named(name),
-                kind="single",
-                granularity=name,
+                name=model,
+                kind="single" if len(reads) == 1 else "mixed",
+                granularity=reads[0] if len(reads) == 1 else None,
                 suffix=network.suffix,
-                description=description,
+                network=network.kind,
+                description=description if len(reads) == 1 else f"{description}, over {', '.join(reads)}",
             )
-            for name in names
+            for model, reads in network.models(names).items()
         ]
-        for stem, ensemble in experiment.ensemble.items():
+        for stem, ensemble in experiment.ensemble.items() if network.alone(names) else ():
             members = ", ".join(ensemble.chosen(names))
             found.append(
                 ModelFacts(
@@ -149,11 +152,24 @@ def _models(market: Market) -> list[ModelFacts]:
     return found
 
 
+def _description(network: Network) -> str:
+    """The network's settings, groups laid flat: hidden 32, direction forward; its kind first where it is not single."""
+    settings = network.model_dump(exclude={"kind", "suffix"})
+    flat = {key: value for key, value in settings.items() if not isinstance(value, dict)}
+    for group in settings.values():
+        flat |= group if isinstance(group, dict) else {}
+    words = [] if network.kind == "single" else [network.kind]
+    return ", ".join([*words, *(f"{key} {value}" for key, value in flat.items())])
+
+
 def _headline(market: Market) -> str:
-    """The first network's first ensemble, or its finest single model: chosen by the config's order, not by results."""
+    """The first network's first ensemble, or its finest, last model: chosen by the config's order, not by results."""
     experiment = market.experiment
+    names = [g.name for g in coarse_to_fine(market)]
     network = next(iter(experiment.network.values()))
-    return network.named(next(iter(experiment.ensemble), coarse_to_fine(market)[-1].name))
+    if network.alone(names):
+        return network.named(next(iter(experiment.ensemble), names[-1]))
+    return list(network.models(names))[-1]
 
 
 def _folds(market: Market) -> list[FoldFacts]:

@@ -28,6 +28,7 @@ class _Facts(Spec):
     """What a run says of itself beside its stages."""
 
     name: str
+    plugins: dict[str, str] = {}
     models: dict[str, dict[str, int]] = {}
     missing: list[str] = []
 
@@ -36,6 +37,7 @@ class _Trial(Spec):
     fingerprint: str
     first_run: str
     note: str
+    plugins: dict[str, str] = {}
 
 
 _TRIALS = TypeAdapter(list[_Trial])

@@ -58,7 +58,7 @@ def average(panels: Iterable[Array]) -> Array:
 
 
 def all_scores(market: Market, seeds: Mapping[int, Scores]) -> Scores:
-    """Seeds averaged, then the ensembles of every network and label, then the naive composite."""
+    """Seeds averaged, then the ensembles of every network that can have them and label, then the naive composite."""
     result = Scores()
     names = [g.name for g in coarse_to_fine(market)]
     first = next(iter(seeds.values()))
@@ -67,9 +67,10 @@ def all_scores(market: Market, seeds: Mapping[int, Scores]) -> Scores:
         for key in first.segment(segment):
             scores[key] = average(seed.segment(segment)[key] for seed in seeds.values())
         for network in market.experiment.network.values():
-            for stem, ensemble in market.experiment.ensemble.items():
+            alone = network.alone(names)
+            for stem, ensemble in market.experiment.ensemble.items() if alone else ():
                 for horizon in market.experiment.label.days:
-                    singles = {name: scores[network.named(name), horizon].astype(np.float64) for name in names}
+                    singles = {name: scores[alone[name], horizon].astype(np.float64) for name in names}
                     combined = standardise(ensemble.combine(singles))
                     scores[network.named(stem), horizon] = combined.astype(np.float32)
     covered = np.isfinite(next(iter(result.test.values()))).any(axis=1)

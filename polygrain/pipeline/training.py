@@ -12,6 +12,7 @@ from polygrain.compute import Pool
 from polygrain.errors import ConfigError
 from polygrain.features.granularity import Granularity
 from polygrain.market.session import DAYS_A_WEEK
+from polygrain.models.network import plugin_hashes
 from polygrain.pipeline.market import Market
 from polygrain.progress import Progress
 from polygrain.samples.windows import PanelFile
@@ -81,7 +82,8 @@ def inputs(found: Sequence[TrainTask]) -> str:
     shared = sorted({file for task in found for file in (task.targets, task.members)})
     code: JSON = [code_fingerprint("models", "samples", "training"), torch.__version__]
     content: JSON = [file_fingerprint(Path(file)) for file in shared]
-    return fingerprint([[task.model_dump_json() for task in found], content, code])
+    plugins = {kind: sha for task in found for kind, sha in plugin_hashes(task.network).items()}
+    return fingerprint([[task.model_dump_json() for task in found], content, code, plugins])
 
 
 def outputs(found: Sequence[TrainTask], folder: Path) -> list[str]:

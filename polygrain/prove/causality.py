@@ -18,6 +18,7 @@ from polygrain.errors import CheckError, ConfigError
 from polygrain.market.rules import LimitRule
 from polygrain.market.session import Session
 from polygrain.pipeline import store_folder
+from polygrain.plugins import use
 from polygrain.progress import Progress
 from polygrain.prove.observe import DAY, Models, Observation, moment, observe, run_stages, train_before
 from polygrain.prove.perturb import INTERVALS, REPLACEMENTS, Cutoff, Held, Replacement, replace
@@ -211,11 +212,12 @@ def prove(experiment: Experiment, *, base: Path, progress: Progress) -> list[str
 
     CheckError names what depends on the future.
     """
+    use(experiment.plugins)
     folder = store_folder(experiment, Path("runs").resolve() / experiment.name, base.resolve())
     ingest(experiment.source, folder, progress.say)
-    parts = 4 * experiment.workers
+    parts = min(4 * experiment.workers, CUTOFFS)
     tasks = [_Part(experiment.model_dump_json(), folder, i, parts, CUTOFFS) for i in range(parts)]
-    with pool(experiment.workers) as workers, progress.step("prove", len(tasks)) as step:
+    with pool(experiment.workers, experiment.plugins) as workers, progress.step("prove", len(tasks)) as step:
         found = [line for lines in workers.map(_check_part, tasks, done=lambda *_: step.advance()) for line in lines]
     if found:
         raise CheckError(f"{len(found)} values known at a cutoff depend on what comes after it; {found[0]}")

@@ -17,14 +17,16 @@ FILE = "report_facts.json"
 class ModelFacts(Spec):
     """One scored model. `name` is its key in rank_ic.parquet and nav.parquet.
 
-    `granularity` is set for kind "single" alone; `suffix` is "" for the plain GRU, else "biagru", "agru", ...;
-    the naive composite has kind "naive" and label_days 0 in the tables.
+    `kind` "single" reads one granularity, which `granularity` names, "mixed" several at once; `network` is the kind of
+    network; `suffix` is "" for the plain GRU, else "biagru", "agru", ...; the naive composite has kind "naive" and
+    label_days 0 in the tables.
     """
 
     name: str
     kind: Literal["single", "mixed", "residual", "ensemble", "naive"]
     granularity: str | None = None
     suffix: str = ""
+    network: str = "single"
     description: str = ""
 
     @property

@@ -151,14 +151,21 @@ def _factor_table(
     return table_of(name, title, title_zh, FACTOR_COLUMNS, [factor_row(evaluation, case) for case in cases])
 
 
+def _recurrent(models: Sequence[ModelFacts]) -> bool:
+    """Whether all are GRUs of some encoder, as in the broker report, and none is another kind of network."""
+    return all(model.network == "single" for model in models)
+
+
 def table1(evaluation: Evaluation) -> Table | None:
     """One GRU per granularity."""
+    models = plain(evaluation, ("single",))
+    gru, gru_zh = (", GRU", " GRU ") if _recurrent(models) else ("", "")
     return _factor_table(
         evaluation,
         "table1_single_granularity",
-        "Table 1 · One granularity at a time, GRU",
-        "单一颗粒度 GRU 因子",
-        plain(evaluation, ("single",)),
+        f"Table 1 · One granularity at a time{gru}",
+        f"单一颗粒度{gru_zh}因子",
+        models,
     )
 
 
@@ -170,8 +177,8 @@ def table5(evaluation: Evaluation) -> Table | None:
     return _factor_table(
         evaluation,
         "table5_biagru_single",
-        "Table 5 · One granularity, BiAGRU beside GRU",
-        "双向 AGRU 与 GRU:单一颗粒度",
+        f"Table 5 · One granularity, {'BiAGRU beside GRU' if _recurrent(models) else 'every network'}",
+        f"{'双向 AGRU 与 GRU' if _recurrent(models) else '各网络'}:单一颗粒度",
         models,
     )
 

@@ -19,7 +19,7 @@ from polygrain.market.session import A_SHARE_HOURS, Segments, Session
 from polygrain.market.symbols import Spelling
 from polygrain.sources.columns import CHUNK_ROWS, FIRST_YEAR, Chunk, chunks
 from polygrain.sources.months import Months
-from polygrain.sources.source import DailyAmount, Source
+from polygrain.sources.source import DailyAmount, Source, source
 from polygrain.spec import Spec
 from polygrain.store.commit import file_fingerprint, fingerprint
 from polygrain.store.tables import SCHEMAS, check
@@ -86,6 +86,7 @@ class IndustryTable(Table):
     point_in_time: bool = True
 
 
+@source
 class Files(Source):
     """Bars, daily rows and reference tables in Parquet or CSV files.
 

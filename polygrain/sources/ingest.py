@@ -16,7 +16,7 @@ import polars as pl
 from polygrain.errors import DataError
 from polygrain.market.calendar import month_of
 from polygrain.market.symbols import case_twin
-from polygrain.sources.source import REFERENCE, DailyAmount, Source
+from polygrain.sources.source import REFERENCE, SOURCES, DailyAmount, Source
 from polygrain.store.commit import code_fingerprint, commit_bytes, fingerprint, locked, sweep
 from polygrain.store.digest import day_digests
 from polygrain.store.store import STORE_VERSION, Facts, Manifest, Shard, Store, read_manifest
@@ -38,7 +38,8 @@ def ingest(source: Source, folder: Path, progress: Callable[[str], None] | None 
     folder is as it was.
     """
     content = source.fingerprint()
-    inputs = fingerprint({"source": content, "code": code_fingerprint("sources", "store", "market")})
+    code = code_fingerprint("sources", "store", "market")
+    inputs = fingerprint({"source": content, "code": code, "plugin": SOURCES.hashes([source.kind])})
     new = not folder.exists()
     with locked(folder):
         try:

@@ -8,8 +8,10 @@ from typing import Literal, TypeAlias
 
 import polars as pl
 
+from polygrain.errors import ConfigError
 from polygrain.market.rules import LimitRule
 from polygrain.market.session import Session
+from polygrain.plugins import Registry
 from polygrain.spec import Spec
 
 DailyAmount: TypeAlias = Literal["column", "bars", "typical_price", "none"]
@@ -19,8 +21,11 @@ REFERENCE = ("listings", "index_members", "index_weights", "industries")
 class Source(Spec, ABC):
     """Market data in the tables of store.tables; raw prices, shares, yuan. It sees no time restriction: it is the past.
 
-    `ingest` checks every frame, so a source only has to rename, convert and name what is wrong with its data.
+    `ingest` checks every frame, so a source only has to rename, convert and name what is wrong with its data. A
+    subclass that a configuration can name has a `kind` and is registered by `@source`.
     """
+
+    kind: str = ""
 
     @abstractmethod
     def fingerprint(self) -> str:
@@ -69,3 +74,20 @@ class Source(Spec, ABC):
     def snapshots(self) -> tuple[str, ...]:
         """The reference tables that show one later date and are therefore not point in time."""
         return ()
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the market is made up, which the report then says loudly."""
+        return False
+
+
+SOURCES: Registry[type[Source]] = Registry("source kind")
+
+
+def source(kind: type[Source]) -> type[Source]:
+    """Register a Source by its `kind`; ConfigError where it has none or the name is taken."""
+    name = kind.model_fields["kind"].default
+    if not isinstance(name, str) or not name:
+        raise ConfigError(f"source {kind.__name__}", 'has no kind; give it one: kind: Literal["mine"] = "mine"')
+    SOURCES.register(name, kind, kind)
+    return kind

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from polygrain.market.calendar import month_of
 from polygrain.market.session import Session
-from polygrain.sources.source import Source
+from polygrain.sources.source import Source, source
 from polygrain.sources.synthetic_daily import Market, calendar, draw_stocks, simulate
 from polygrain.sources.synthetic_intraday import day_bars
 from polygrain.store.commit import code_fingerprint, fingerprint
@@ -25,6 +25,7 @@ _FINEST_OF_A_DAY = "5min"
 _INDEX = "index"
 
 
+@source
 class Synthetic(Source):
     """A simulated market: `stocks` names over `days` trading days from `start`, the same for the same `seed`.
 
@@ -56,6 +57,10 @@ class Synthetic(Source):
     @property
     def session(self) -> Session:
         return Session()
+
+    @property
+    def simulated(self) -> bool:
+        return True
 
     @cached_property
     def _market(self) -> Market:

@@ -94,7 +94,8 @@ def fit(
     loop = _Loop(module, optimizer, samples, LOSSES[options.loss], options, seed, fold.number, checkpoint)
     loop.resume()
     while not loop.finished:
-        with one_thread():
+        # The global generator is the user's; while a network is fitted, each step sets it.
+        with one_thread(), torch.random.fork_rng(devices=[]):
             loop.epoch(train, valid)
         if progress:
             progress(loop.progress.history[-1])
@@ -184,6 +185,9 @@ class _Loop:
         for number, (piece, y_S) in enumerate(zip(pieces, targets)):
             share = len(piece) / len(batch.symbols)
             predicted = self.module(self.samples.x(batch.day, piece))
+            if predicted.score_S.shape != y_S.shape:
+                shapes = f"{tuple(predicted.score_S.shape)}, not one per symbol {tuple(y_S.shape)}"
+                raise DataError(self.where(), f"the network gives scores of shape {shapes}; mend its forward")
             if pull_S:
                 objective = (predicted.score_S * pull_S[number]).sum()
             else:
@@ -206,10 +210,11 @@ class _Loop:
         return loss.item(), torch.split(gradient_S, [len(piece) for piece in pieces])
 
     def draw(self) -> None:
-        """Start the step's dropout masks at their beginning."""
+        """Start the step's dropout masks at their beginning, torch's too, which draw from the global generator."""
         words = np.random.SeedSequence([self.seed, self.progress.epoch, self.progress.step]).generate_state(2)
         generator = torch.Generator().manual_seed(int(words[0]) << 31 ^ int(words[1]))
         set_generator(self.module, generator)
+        torch.manual_seed(generator.initial_seed())
 
     def valid_loss(self, day: int) -> float:
         batch = self.samples.batch(day)

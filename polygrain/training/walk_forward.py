@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from polygrain.errors import DataError
-from polygrain.models.network import decode, initialised
+from polygrain.models.network import decode, initialised, plugin_hashes
 from polygrain.samples.windows import PanelFile, Samples, open_samples, steps
 from polygrain.spec import Spec
 from polygrain.store.commit import JSON, code_fingerprint, commit_json, fingerprint
@@ -123,6 +123,8 @@ def train(task: TrainTask) -> TaskResult:
     key = _fit_key(task, samples)
     kept = _model_facts(task, key)
     facts = kept or _fit(task, samples, key)
+    # Of a kept model too: an earlier run may have been killed between the two files.
+    commit_json(task.model_file.with_suffix(".json"), facts.model_dump(mode="json"))
     _predict(task, samples, key)
     seconds = time.monotonic() - began
     return TaskResult(task.name, task.model_file, task.predictions_file, facts, seconds, fitted=kept is None)
@@ -175,7 +177,6 @@ def _fit(task: TrainTask, samples: Samples, key: str) -> ModelFacts:
         best=fitted.best,
     )
     save_tensors(task.model_file, fitted.module.state_dict(), facts.model_dump_json())
-    commit_json(task.model_file.with_suffix(".json"), facts.model_dump(mode="json"))
     checkpoint.remove()
     return facts
 
@@ -198,6 +199,7 @@ def _fit_key(task: TrainTask, samples: Samples) -> str:
     days = (*task.fold.train, *task.fold.valid)
     settings: JSON = [
         task.network,
+        plugin_hashes(task.network),
         task.options.model_dump(),
         task.seed,
         task.lookback,
