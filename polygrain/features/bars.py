@@ -166,13 +166,6 @@ class SlotBars(Bars):
     def _base(self, values: Array) -> Array:
         return padded(values[self._start :], self.bars_a_day * self.m).reshape(self.rows, self.m, -1)
 
-    def _prices(self, values: Array) -> Array:
-        """Base prices [bars, m, stocks]; what a short last bar lacks stands at the close."""
-        missing = self.bars_a_day * self.m - values.shape[1]
-        if missing:
-            values = np.concatenate([values, np.repeat(self._grid.close[:, -1:], missing, axis=1)], axis=1)
-        return self._base(values)
-
     def total(self, name: str) -> Array:
         return self._flat(self._totals.at(name, self._minutes))
 
@@ -183,19 +176,19 @@ class SlotBars(Bars):
     def open(self) -> Array:
         if self.bars_a_day == 1:
             return self._flat(self._grid.day_open)
-        return self._prices(self._grid.open)[:, 0]
+        return self._flat(self._totals.at("open", self._minutes))
 
     @cached_property
     def high(self) -> Array:
         if self.bars_a_day == 1:
             return self._flat(self._grid.day_high)
-        return np.asarray(self._prices(self._grid.high).max(axis=1))
+        return self._flat(self._totals.at("high", self._minutes))
 
     @cached_property
     def low(self) -> Array:
         if self.bars_a_day == 1:
             return self._flat(self._grid.day_low)
-        return np.asarray(self._prices(self._grid.low).min(axis=1))
+        return self._flat(self._totals.at("low", self._minutes))
 
     @cached_property
     def close(self) -> Array:
@@ -225,4 +218,5 @@ class SlotBars(Bars):
 
     @cached_property
     def c(self) -> Array:
-        return self._prices(self._grid.close)
+        closes = self._grid.close
+        return self._base(padded(closes, self.bars_a_day * self.m, closes[:, -1:]))

@@ -121,17 +121,17 @@ class Grid:
         """Free-float shares of the day [days, stocks]; NaN where the source has none."""
         return self._cut(self._days.columns["float_shares"])
 
-    @cached_property
+    @property
     def open(self) -> Array:
-        """First prices of the base bars, yuan."""
+        """First prices of the base bars, yuan; made anew each time, as the highest and lowest ones are."""
         return self._flat_where_absent("open")
 
-    @cached_property
+    @property
     def high(self) -> Array:
         """Highest prices of the base bars, yuan."""
         return self._flat_where_absent("high")
 
-    @cached_property
+    @property
     def low(self) -> Array:
         """Lowest prices of the base bars, yuan."""
         return self._flat_where_absent("low")
@@ -139,7 +139,7 @@ class Grid:
     @cached_property
     def close(self) -> Array:
         """Last prices of the base bars, yuan; the day's last one is the daily table's close."""
-        values = self._closes.copy()
+        values, _ = self._closes
         values[:, -1] = self._cut(self._days.columns["close"])
         return values
 
@@ -204,8 +204,9 @@ class Grid:
         return np.flatnonzero(absent)
 
     @cached_property
-    def _closes(self) -> Array:
-        """Closes of the base bars as the table has them, an absent one at the last price before it."""
+    def _closes(self) -> tuple[Array, Array]:
+        """Closes of the base bars as the table has them, an absent one at the last price before it; these last ones
+        alone, in the order of `_absent`."""
         close = self._put("close", np.full(self._shape, np.nan))
         day, rest = np.divmod(self._absent, self.bars * len(self._stocks))
         bar, stock = np.divmod(rest, len(self._stocks))
@@ -213,11 +214,11 @@ class Grid:
         for one in np.split(order, np.flatnonzero(np.diff(bar[order])) + 1):
             days, stocks, j = day[one], stock[one], bar[one[:1]]
             close[days, j, stocks] = np.where(j == 0, self.previous_close[days, stocks], close[days, j - 1, stocks])
-        return close
+        return close, close.reshape(-1)[self._absent]
 
     def _flat_where_absent(self, name: str) -> Array:
         values = self._put(name, np.full(self._shape, np.nan))
-        values.reshape(-1)[self._absent] = self._closes.reshape(-1)[self._absent]
+        values.reshape(-1)[self._absent] = self._closes[1]
         return values
 
     def _zero_where_absent(self, name: str) -> Array:

@@ -293,5 +293,5 @@ def large_volume_return(bars: Bars) -> Array:
     if (np.isnan(bars.total("r")) & np.isfinite(total)).any():
         # The first return after the listing is unknown, which matters only where it is chosen.
         r = np.where(large, r, 0.0)
-    # A fall times False is −0, which + 0 makes the 0 that it is.
-    return np.where(np.isnan(total), np.nan, add_up(r * large) + 0.0)
+    # A fall that is not chosen gives −0, which + 0 makes the 0 that it is.
+    return np.where(np.isnan(total), np.nan, add_up_products(r, large.astype(float)) + 0.0)

@@ -9,23 +9,6 @@ import numpy as np
 from polygrain.features.grid import Grid
 from polygrain.store.panel import Array
 
-# Sums are rolled up through these minutes whatever the run's granularities are, so that a sum's bits do not depend on
-# what else is computed.
-_CHAIN = (5, 15, 30, 60)
-
-_TERMS: dict[str, Callable[[Grid], Array]] = {
-    "r": lambda g: g.r,
-    "abs_r": lambda g: np.abs(g.r),
-    "r2": lambda g: g.r * g.r,
-    "r3": lambda g: g.r * g.r * g.r,
-    "r4": lambda g: (g.r * g.r) * (g.r * g.r),
-    "down_r2": lambda g: np.square(np.minimum(g.r, 0.0)),
-    "a": lambda g: g.amount,
-    "a2": lambda g: g.amount * g.amount,
-    "ar": lambda g: g.amount * g.r,
-    "v": lambda g: g.volume,
-}
-
 
 def add_up(values: Array) -> Array:
     """Sum over axis 1 of [n, k, stocks] from its first entry to its last: one order whatever the other axes are."""
@@ -42,16 +25,46 @@ def add_up_products(x: Array, y: Array) -> Array:
     return np.asarray(np.einsum("nks,nks->ns", x, y))
 
 
-def padded(values: Array, length: int) -> Array:
-    """`values` [days, n, stocks] lengthened along axis 1 by zeros."""
+def padded(values: Array, length: int, absent: Array | float = 0.0) -> Array:
+    """`values` [days, n, stocks] lengthened along axis 1 by `absent`."""
     missing = length - values.shape[1]
-    return np.pad(values, ((0, 0), (0, missing), (0, 0))) if missing else values
+    if not missing:
+        return values
+    return np.concatenate([values, np.broadcast_to(absent, (len(values), missing, values.shape[2]))], axis=1)
+
+
+# Rolled up through these minutes whatever the run's granularities are, so that the bits of a sum do not depend on what
+# else is computed.
+_CHAIN = (5, 15, 30, 60)
+
+_TERMS: dict[str, Callable[[Grid], Array]] = {
+    "r": lambda g: g.r,
+    "abs_r": lambda g: np.abs(g.r),
+    "r2": lambda g: g.r * g.r,
+    "r3": lambda g: g.r * g.r * g.r,
+    "r4": lambda g: (g.r * g.r) * (g.r * g.r),
+    "down_r2": lambda g: np.square(np.minimum(g.r, 0.0)),
+    "a": lambda g: g.amount,
+    "a2": lambda g: g.amount * g.amount,
+    "ar": lambda g: g.amount * g.r,
+    "v": lambda g: g.volume,
+    "open": lambda g: g.open,
+    "high": lambda g: g.high,
+    "low": lambda g: g.low,
+}
+
+# What is not added up: from [n, k, stocks] to [n, stocks].
+_PRICES: dict[str, Callable[[Array], Array]] = {
+    "open": lambda parts: parts[:, 0],
+    "high": lambda parts: np.asarray(parts.max(axis=1)),
+    "low": lambda parts: np.asarray(parts.min(axis=1)),
+}
 
 
 class Totals:
-    """Sums over base bars, each computed once and rolled up from short bars to long ones.
+    """Sums over base bars, and their first, highest and lowest prices, each made once and rolled up from short bars.
 
-    Names: r abs_r r2 r3 r4 down_r2 a a2 ar v, for r, |r|, r², r³, r⁴, r²·1[r<0], a, a², a·r, v.
+    Names: r abs_r r2 r3 r4 down_r2 a a2 ar v, for r, |r|, r², r³, r⁴, r²·1[r<0], a, a², a·r, v; open high low.
     """
 
     def __init__(self, grid: Grid) -> None:
@@ -64,17 +77,21 @@ class Totals:
                 self._lengths.append(minutes)
 
     def at(self, name: str, minutes: int) -> Array:
-        """[days, bars, stocks] at a bar length; NaN where a stock did not trade."""
+        """[days, bars, stocks] at a bar length; NaN where a stock did not trade.
+
+        What a short last bar lacks counts as no trades at the day's close.
+        """
         if minutes == self.grid.base_minutes:
             # Not kept: a term is made faster than a base-bar array is fetched from beyond the processor's cache.
             return _TERMS[name](self.grid)
         if (name, minutes) not in self._known:
-            self._known[name, minutes] = self._sum(name, minutes)
+            self._known[name, minutes] = self._rolled_up(name, minutes)
         return self._known[name, minutes]
 
-    def _sum(self, name: str, minutes: int) -> Array:
+    def _rolled_up(self, name: str, minutes: int) -> Array:
         below = max(length for length in self._lengths if length < minutes and minutes % length == 0)
         parts = self.at(name, below)
         each, bars = minutes // below, -(-self.grid.session_minutes // minutes)
-        parts = padded(parts, bars * each)
-        return add_up(parts.reshape(-1, each, parts.shape[2])).reshape(-1, bars, parts.shape[2])
+        parts = padded(parts, bars * each, self.grid.close[:, -1:] if name in _PRICES else 0.0)
+        up = _PRICES.get(name, add_up)
+        return up(parts.reshape(-1, each, parts.shape[2])).reshape(-1, bars, parts.shape[2])
