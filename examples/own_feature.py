@@ -6,8 +6,9 @@ not finite counts as missing. `features = "all"` takes these two in; a granulari
 
 import numpy as np
 
-from polygrain.features.bars import Bars, add_up
+from polygrain.features.bars import Bars
 from polygrain.features.library import feature
+from polygrain.features.totals import add_up
 from polygrain.store.panel import Array
 
 
@@ -30,9 +31,6 @@ def lottery(bars: Bars) -> Array:
     and the 20 days before the bar's. Bali, Cakici and Whitelaw (2011), MAX.
     """
     now = np.log(bars.close / bars.previous_close)
-    largest, present, asked = now, np.zeros(now.shape), 0
-    for then in bars.history(now, 20):
-        largest = np.fmax(largest, then)
-        present += np.isfinite(then)
-        asked += 1
-    return np.where(np.isfinite(now) & (2 * present >= asked), largest, np.nan)
+    past = bars.history(now, 20)
+    enough = 2 * np.isfinite(past).sum(axis=1) >= past.shape[1]
+    return np.where(np.isfinite(now) & enough, np.fmax(now, np.fmax.reduce(past, axis=1)), np.nan)

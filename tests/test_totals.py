@@ -12,8 +12,10 @@ SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 250), st.integers(1, 40))
 
 
 def cut(rng: np.random.Generator, shape: tuple[int, int, int]) -> np.ndarray:
-    """Values of very different sizes, as a slice of a larger array that starts anywhere in memory."""
+    """Values of very different sizes, as a slice of a larger array that starts anywhere and in any order in memory."""
     n, k, stocks = shape
+    if rng.random() < 0.2:
+        return cut(rng, (n, k, stocks + 3))[:, :, rng.permutation(stocks + 3)[:stocks]]
     start = int(rng.integers(0, 4))
     values = rng.standard_normal(start + n * (k + 2) * stocks) * 10.0 ** rng.integers(-6, 6)
     return values[start:].reshape(n, k + 2, stocks)[:, 1:-1]

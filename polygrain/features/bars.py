@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from polygrain.features.totals import Totals, add_up, add_up_products, padded
 from polygrain.store.panel import Array
@@ -87,9 +87,10 @@ class Bars(ABC):
         return {}
 
     @abstractmethod
-    def history(self, values: Array, days: int) -> Iterator[Array]:
-        """`values` [bars, stocks] of the same slot 1, 2, … `days` days before, NaN where there are none; a feature
-        declares as `history` what it asks for. Of weeks: every fifth day, so 20 days are four weeks."""
+    def history(self, values: Array, days: int, absent: float = np.nan) -> Array:
+        """`values` [bars, stocks] of the same slot `days`, …, 2, 1 days before, [bars, days, stocks], read-only, with
+        `absent` where there are none; a feature declares as `history` what it asks for. Of weeks: every fifth day, so
+        20 days are four weeks."""
 
     @property
     @abstractmethod
@@ -142,11 +143,12 @@ class Bars(ABC):
         """Closes of the base bars, yuan [bars, m, stocks]."""
 
 
-def shifted(values: Array, rows: int) -> Array:
-    """`values` of so many rows before, NaN where there are none."""
-    out = np.full(values.shape, np.nan)
-    out[rows:] = values[: max(len(values) - rows, 0)]
-    return out
+def rows_before(values: Array, count: int, step: int, absent: float) -> Array:
+    """`values` [rows, stocks] of `count`·step, …, 2·step, step rows before: a view [rows, count, stocks]."""
+    above = np.full((count * step, values.shape[1]), absent)
+    long = np.concatenate([above, values])
+    row, stock = long.strides
+    return as_strided(long, (len(values), count, values.shape[1]), (row, step * row, stock), writeable=False)
 
 
 class SlotBars(Bars):
@@ -169,8 +171,8 @@ class SlotBars(Bars):
     def total(self, name: str) -> Array:
         return self._flat(self._totals.at(name, self._minutes))
 
-    def history(self, values: Array, days: int) -> Iterator[Array]:
-        return (shifted(values, day * self.bars_a_day) for day in range(1, days + 1))
+    def history(self, values: Array, days: int, absent: float = np.nan) -> Array:
+        return rows_before(values, days, self.bars_a_day, absent)
 
     @cached_property
     def open(self) -> Array:

@@ -183,12 +183,16 @@ class Grid:
                 found.append((day, month, *month.cells(number, self._stocks, self.traded[day])))
         return found
 
-    def _put(self, name: str, out: Array) -> Array:
-        """A column of the tables written into the cells of `out`."""
+    def _put(self, name: str) -> Array:
+        """A column of the tables in its cells; NaN where a stock did not trade, anything where a bar is absent."""
+        out = np.empty(self._shape)
         if self._months is None:
             out[:, 0] = self._cut(self._days.columns[name])
+            return out
         for day, month, rows, cells in self._places:
             out[day].reshape(-1)[cells] = month.column(name)[rows]
+        for number in np.flatnonzero(~self.traded.all(axis=1)):
+            out[number][:, ~self.traded[number]] = np.nan
         return out
 
     @cached_property
@@ -207,7 +211,7 @@ class Grid:
     def _closes(self) -> tuple[Array, Array]:
         """Closes of the base bars as the table has them, an absent one at the last price before it; these last ones
         alone, in the order of `_absent`."""
-        close = self._put("close", np.full(self._shape, np.nan))
+        close = self._put("close")
         day, rest = np.divmod(self._absent, self.bars * len(self._stocks))
         bar, stock = np.divmod(rest, len(self._stocks))
         order = np.argsort(bar, kind="stable")
@@ -217,14 +221,13 @@ class Grid:
         return close, close.reshape(-1)[self._absent]
 
     def _flat_where_absent(self, name: str) -> Array:
-        values = self._put(name, np.full(self._shape, np.nan))
+        values = self._put(name)
         values.reshape(-1)[self._absent] = self._closes[1]
         return values
 
     def _zero_where_absent(self, name: str) -> Array:
-        values = self._put(name, np.zeros(self._shape))
-        if not self.traded.all():
-            values.swapaxes(1, 2)[~self.traded] = np.nan
+        values = self._put(name)
+        values.reshape(-1)[self._absent] = 0.0
         return values
 
 

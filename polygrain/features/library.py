@@ -179,13 +179,10 @@ def amount_surge(bars: Bars) -> Array:
     Sees the 20 days before the bar's.
     """
     now = bars.total("a")
-    total, present, asked = np.zeros(now.shape), np.zeros(now.shape), 0
-    for then in bars.history(now, 20):
-        there = np.isfinite(then)
-        total += np.where(there, then, 0.0)
-        present += there
-        asked += 1
-    return np.where(2 * present >= asked, np.log(now / (total / present)), np.nan)
+    there = np.isfinite(now)
+    amounts = bars.history(np.where(there, now, 0.0), 20, absent=0.0)
+    present = add_up(bars.history(there.astype(float), 20, absent=0.0))
+    return np.where(2 * present >= amounts.shape[1], np.log(now / (add_up(amounts) / present)), np.nan)
 
 
 @feature(min_bars=1, log=1e-5, needs="float_shares")
@@ -290,8 +287,10 @@ def large_volume_return(bars: Bars) -> Array:
     """Σ r_j over the base bars whose amount is above the bar's mean. R86."""
     total, r = bars.total("a"), bars.r
     large = bars.a * bars.m > total[:, None]
-    if (np.isnan(bars.total("r")) & np.isfinite(total)).any():
-        # The first return after the listing is unknown, which matters only where it is chosen.
-        r = np.where(large, r, 0.0)
     # A fall that is not chosen gives −0, which + 0 makes the 0 that it is.
-    return np.where(np.isnan(total), np.nan, add_up_products(r, large.astype(float)) + 0.0)
+    values = add_up_products(r, large.astype(float)) + 0.0
+    # The first return after the listing is unknown, which matters only where it is chosen.
+    young = np.flatnonzero((np.isnan(values) & np.isfinite(total)).any(axis=0))
+    if len(young):
+        values[:, young] = add_up(np.where(large[:, :, young], r[:, :, young], 0.0))
+    return np.where(np.isnan(total), np.nan, values)

@@ -29,22 +29,31 @@ def _median(ascending: Array, count: Array) -> Array:
     return np.asarray((_at(ascending, (count - 1) // 2) + _at(ascending, count // 2)) / 2)
 
 
-def _nearest(ascending: Array, count: Array, centre: Array, k: Array) -> Array:
-    """Per row the k-th smallest distance to `centre`, from 0, of the first `count` entries.
+def _median_distance(ascending: Array, count: Array, centre: Array) -> Array:
+    """Per row the median distance to `centre` of the first `count` entries.
 
-    The k + 1 nearest entries lie side by side: they start at the first place from which the farthest to the right is
-    at least as far as the farthest to the left, or one before it, and that place is found by halving.
+    The k + 1 nearest entries lie side by side. They start at the first place from which the farthest to the right is at
+    least as far as the farthest to the left, or one before it; that place is found by halving. What is next nearest
+    then lies beside them.
     """
+
+    def right(place: Array) -> Array:
+        return np.where(place < count, _at(ascending, np.minimum(place, count - 1)) - centre, np.inf)
+
+    def left(place: Array) -> Array:
+        return np.where(place >= 0, centre - _at(ascending, np.maximum(place, 0)), np.inf)
+
+    k = (count - 1) // 2
     low, high = np.zeros_like(count), count - k
     while (low < high).any():
         middle = (low + high) // 2
-        right = _at(ascending, np.minimum(middle + k, count - 1)) - centre
-        enough = right >= centre - _at(ascending, np.minimum(middle, count - 1))
-        high = np.where((low < high) & enough, middle, high)
-        low = np.where((low < high) & ~enough, middle + 1, low)
-    right = np.where(low + k < count, _at(ascending, np.minimum(low + k, count - 1)) - centre, np.inf)
-    left = np.where(low > 0, centre - _at(ascending, np.maximum(low - 1, 0)), np.inf)
-    return np.asarray(np.minimum(left, right))
+        enough = right(middle + k) >= left(middle)
+        high = np.where(enough, middle, high)
+        low = np.where(enough, low, np.minimum(middle + 1, high))
+    low -= left(low - 1) < right(low + k)
+    lower = np.maximum(left(low), right(low + k))
+    upper = np.minimum(left(low - 1), right(low + k + 1))
+    return np.asarray(np.where(count % 2, lower, (lower + upper) / 2))
 
 
 def normalise(x: Array, members: Array, log: float | None) -> Array:
@@ -71,11 +80,7 @@ def normalise(x: Array, members: Array, log: float | None) -> Array:
     ascending = ascending[:, : count.max()]
     outside = np.arange(ascending.shape[1]) >= count[:, None]
     median = _median(ascending, count)
-    width = (
-        _CLIP
-        * (_nearest(ascending, count, median, (count - 1) // 2) + _nearest(ascending, count, median, count // 2))
-        / 2
-    )
+    width = _CLIP * _median_distance(ascending, count, median)
     width[width == 0] = np.inf
     low, high = (median - width)[:, None], (median + width)[:, None]
     clipped = np.clip(ascending, low, high)

@@ -10,19 +10,24 @@ from polygrain.features.grid import Grid
 from polygrain.store.panel import Array
 
 
+def _stocks_innermost(values: Array) -> Array:
+    """`values` [n, k, stocks] in memory such that numpy runs along the stocks and adds the k up one after the other.
+
+    Of a single stock, or one whose values lie side by side, it would add them up in pairs.
+    """
+    if values.shape[2] == 1:
+        values = np.repeat(values, 2, axis=2)
+    return values if values.strides[2] == values.itemsize else np.ascontiguousarray(values)
+
+
 def add_up(values: Array) -> Array:
     """Sum over axis 1 of [n, k, stocks] from its first entry to its last: one order whatever the other axes are."""
-    if values.shape[2] == 1:
-        # Numpy would add a single column up in pairs.
-        return np.asarray(np.add.reduce(np.repeat(values, 2, axis=2), axis=1)[:, :1])
-    return np.asarray(np.add.reduce(values, axis=1))
+    return np.asarray(np.add.reduce(_stocks_innermost(values), axis=1)[:, : values.shape[2]])
 
 
 def add_up_products(x: Array, y: Array) -> Array:
     """Σ x·y over axis 1 of [n, k, stocks], in the order of `add_up`; each product is rounded with its sum."""
-    if x.shape[2] == 1:
-        return add_up_products(np.repeat(x, 2, axis=2), np.repeat(y, 2, axis=2))[:, :1]
-    return np.asarray(np.einsum("nks,nks->ns", x, y))
+    return np.asarray(np.einsum("nks,nks->ns", _stocks_innermost(x), _stocks_innermost(y))[:, : x.shape[2]])
 
 
 def padded(values: Array, length: int, absent: Array | float = 0.0) -> Array:

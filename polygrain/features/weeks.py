@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
 
-from polygrain.features.bars import Bars, shifted
+from polygrain.features.bars import Bars, rows_before
 from polygrain.features.grid import ratio
 from polygrain.features.totals import Totals, add_up
 from polygrain.market.session import DAYS_A_WEEK
@@ -88,8 +87,8 @@ class WeekBars(Bars):
         days = self._week(self._totals.at(name, self._grid.session_minutes)[:, 0], 0.0)
         return add_up(days / self._units if name == "v" else days) * self._whole
 
-    def history(self, values: Array, days: int) -> Iterator[Array]:
-        return (shifted(values, week * DAYS_A_WEEK) for week in range(1, days // DAYS_A_WEEK + 1))
+    def history(self, values: Array, days: int, absent: float = np.nan) -> Array:
+        return rows_before(values, days // DAYS_A_WEEK, DAYS_A_WEEK, absent)
 
     @cached_property
     def open(self) -> Array:
