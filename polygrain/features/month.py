@@ -67,9 +67,9 @@ def raw_features(task: MonthTask, plans: tuple[Plan, ...], store: Store, reader:
 
 
 def _chunks(bars: int, days: int, stocks: int, reach: int) -> Iterator[tuple[int, int, slice]]:
-    """(first day, end, block of stocks): at least as many days as those that each chunk looks back to."""
+    """(first day, end, block of stocks): twice as many days as those that each chunk looks back to."""
     width = min(_STOCKS, max(1, stocks))
-    length = max(1, reach, _CELLS // (bars * width))
+    length = max(1, 2 * reach, _CELLS // (bars * width))
     for first in range(0, days, length):
         for left in range(0, stocks, width):
             yield first, min(first + length, days), slice(left, left + width)
