@@ -1,0 +1,172 @@
+"""Every number of the simulated market in one frozen object, whose hash a test pins.
+
+They were set with least squares on feature panels before any network was trained on the market, and stay as they are:
+a change makes every figure that was ever measured on it void.
+"""
+
+from __future__ import annotations
+
+from polygrain.spec import Spec
+from polygrain.store.commit import fingerprint
+
+
+class Signal(Spec):
+    """One planted signal: a standard AR(1) state per stock, what it does to prices and how it shows in volume."""
+
+    persistence: float
+    """φ of z_t = φ z_{t−1} + √(1 − φ²) ε_t."""
+    drift: float
+    """Own log return of the next day per unit of state at strength 1."""
+    lean: float
+    """Log volume moved per unit of trace, by the signal's own pattern."""
+
+
+class Parameters(Spec):
+    """The simulated market's numbers. "Log" is natural; probabilities are per stock and trading day unless said."""
+
+    slow: Signal = Signal(persistence=0.97, drift=0.0014, lean=0.20)
+    """Volume tilts to the day's last hour; half of the state is gone after 23 days."""
+    every: Signal = Signal(persistence=0.90, drift=0.0017, lean=0.10)
+    """Volume leans on rising base bars, by this much per standard deviation of a bar's return."""
+    hour: Signal = Signal(persistence=0.90, drift=0.0021, lean=0.20)
+    """Volume bunches in the last quarter of each hour; half of the state is gone after 6.6 days."""
+    half_hour: Signal = Signal(persistence=0.90, drift=0.0021, lean=0.20)
+    """Volume bunches in the last third of each half hour; each hour's quarters that hourly features see stay put."""
+    trace_noise: float = 1.0
+    """Trace = state + this much daily white noise: one day alone correlates at most 1/√2 with the state."""
+    trace_limit: float = 4.0
+    """Traces are cut off here, so that no bar's volume vanishes."""
+    quiet: float = 0.15
+    """Log volume of the day lost per unit of slow trace: patient buyers keep it down."""
+    impact: float = 0.012
+    """Log price that a unit arrival of `every` costs on its day, in calm and at every strength: past losers carry more of
+    it than its drift has repaid, which is a short-term reversal."""
+
+    main_sh: float = 0.45
+    """Share of the stocks on the main board in Shanghai, codes from 600000."""
+    main_sz: float = 0.30
+    """On the main board in Shenzhen, codes from 002000."""
+    chinext: float = 0.17
+    """On ChiNext, codes from 300000; the rest is on STAR, codes from 688000."""
+    listed_later: float = 0.06
+    """Share of the stocks that are listed within the span, at least one."""
+    delisted: float = 0.025
+    """Share that is delisted in its second half, at least one."""
+    relisted: float = 0.015
+    """Share that is suspended for long and comes back without price limits, at least one in spans that hold it."""
+    reclassified: float = 0.03
+    """Share that changes its industry once."""
+    industries: int = 12
+    """Number of industries, equally likely."""
+
+    price: float = 14.0
+    """Median price on the first day, yuan."""
+    price_spread: float = 0.7
+    """Standard deviation of its log; prices are kept between 2.5 and 250 yuan."""
+    shares: float = 5e8
+    """Median total shares."""
+    shares_spread: float = 1.1
+    """Standard deviation of their log."""
+    float_least: float = 0.4
+    """Smallest part of a stock's shares that trades on the first day; the largest is .95."""
+    float_new: float = 0.25
+    """That part for a new listing."""
+    turnover: float = 0.012
+    """Median daily volume over float shares."""
+    turnover_spread: float = 0.5
+    """Standard deviation of its log over stocks."""
+    book_to_price: float = 0.45
+    """Median book value over total capitalisation on the first day."""
+    book_spread: float = 0.6
+    """Standard deviation of its log."""
+    book_growth: float = 0.015
+    """Mean growth of book value a quarter, dividends deducted."""
+    book_growth_spread: float = 0.03
+    """Its standard deviation over quarters."""
+
+    suspension: float = 0.0015
+    """Probability that a suspension begins; its days are geometric with mean 3⅓, one in ten has 20 more."""
+    st_start: float = 0.03 / 244
+    """Probability that an ST spell of 60 to 250 days begins."""
+    st_before: float = 0.02
+    """Share of stocks that are ST on the first day."""
+    st_before_delisting: int = 40
+    """Trading days of ST before the delisting period."""
+    delisting_period: int = 15
+    """Trading days of the delisting period, the last of a delisted stock; the first has no price limit."""
+    long_suspension: tuple[int, int] = (60, 120)
+    """Trading days of the suspension before a relisting, both included."""
+    jump: tuple[float, float] = (0.26, 0.47)
+    """Size of the overnight log return on a day without limit after it; up and down alike: +30..60% or −23..37%."""
+    dividend: float = 0.6 / 64
+    """Probability of a dividend, from May to July."""
+    dividend_yield: tuple[float, float] = (0.003, 0.03)
+    """Its part of the price."""
+    bonus: float = 0.12 / 64
+    """Probability of a bonus issue or split, from May to July."""
+    bonus_shares: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5, 1.0)
+    """New shares per old one, equally likely."""
+    unlock: float = 0.4 / 244
+    """Probability that a lock-up expires."""
+    unlocked: tuple[float, float] = (0.2, 0.8)
+    """Part of the locked shares that it sets free."""
+    lock: float = 0.0015
+    """Probability of news overnight that takes the stock to its limit and keeps it there: a day of one price."""
+    lock_return: float = 0.25
+    """Log return of that news before the limit cuts it off."""
+    locking: float = 0.12
+    """Log return overnight beyond which a stock that opens at its limit stays there all day."""
+
+    overnight: float = 0.25
+    """Part of a day's variance and of its smooth return that falls between close and open."""
+    market_volatility: float = 0.010
+    """Daily log standard deviation of the market in calm."""
+    market_swing: float = 0.35
+    """Standard deviation of the log of its volatility, an AR(1) with persistence .96."""
+    industry_volatility: float = 0.005
+    """Daily log standard deviation of an industry."""
+    own_volatility: float = 0.017
+    """Median daily log standard deviation of a stock's own return."""
+    own_spread: float = 0.25
+    """Standard deviation of its log over stocks."""
+    own_swing: float = 0.5
+    """Standard deviation of the log of its volatility over time, an AR(1) with persistence .95."""
+    beta_spread: float = 0.25
+    """Standard deviation of beta around 1."""
+    common_tail: float = 5.0
+    """Degrees of freedom of market and industry returns (Student t)."""
+    own_tail: float = 4.0
+    """Degrees of freedom of own returns, overnight and intraday."""
+
+    activity: tuple[float, float, float, float] = (0.4, 0.4, 0.15, 0.2)
+    """Log volume of the day per unit of interest (an AR(1), persistence .85), of the log of own volatility's swing, of
+    the absolute own move (at most 5) and of white noise."""
+    locked_volume: float = 0.1
+    """Part of its volume that a stock keeps on a day of one price."""
+    opening: float = 0.02
+    """Share of the day's volume in the opening auction, which the first minute holds."""
+    auction: float = 0.065
+    """Share in the closing auction, the last minute; the two minutes before it have no trades."""
+    volume_edges: float = 1.2
+    """How much higher the volume of a minute is at the day's edges than at noon; the morning's edge has half of it more."""
+    variance_edges: float = 1.0
+    """The same for the variance of its return."""
+    auction_variance: float = 4.0
+    """Variance of the closing auction's return, in ordinary minutes."""
+    loudness: float = 0.3
+    """Log volume of a bar per absolute standard deviation of its return."""
+    volume_noise: float = 0.4
+    """Standard deviation of a 5-minute bar's log volume; that of other bars follows from independence."""
+
+    large: float = 0.2
+    """Share of the stocks in the index `large`, by float capitalisation."""
+    small: float = 0.4
+    """Share in the index `small`, the next ones."""
+
+    def fingerprint(self) -> str:
+        """sha256 (hex) of the numbers."""
+        return fingerprint(self.model_dump(mode="json"))
+
+
+PARAMETERS = Parameters()
+SIGNALS = ("slow", "every", "hour", "half_hour")
