@@ -8,7 +8,7 @@ import numpy as np
 
 from polygrain.sources.synthetic_daily import Market, within
 from polygrain.sources.synthetic_parameters import PARAMETERS
-from polygrain.sources.synthetic_profile import Profile, Shift, profile
+from polygrain.sources.synthetic_profile import Profile, profile
 from polygrain.sources.synthetic_signals import signal
 from polygrain.sources.synthetic_stocks import generator
 from polygrain.store.panel import Array
@@ -48,25 +48,6 @@ def _split(lots: Array, weights: Array) -> Array:
     return np.asarray(split)
 
 
-def _moved(weights: Array, shift: Shift | None, size: Array) -> Array:
-    """Weights [stocks, bars] with volume moved by `size` [stocks] times the shift.
-
-    The totals of its groups and the sums of squares over its wholes stay as they are to the last digit: after the move,
-    what deviates from a group's mean is scaled back.
-    """
-    if shift is None:
-        return weights
-    lengths = [np.diff(np.append(starts, weights.shape[1])) for starts in (shift.groups, shift.wholes)]
-    total = np.add.reduceat(weights, shift.groups, axis=1)
-    moved = weights * np.exp(size[:, None] * shift.pattern)
-    moved *= np.repeat(total / np.add.reduceat(moved, shift.groups, axis=1), lengths[0], axis=1)
-    mean = np.repeat(total, lengths[0], axis=1) * shift.level
-    moved -= mean
-    spread = [np.add.reduceat(values**2, shift.wholes, axis=1) for values in (weights - mean, moved)]
-    moved *= np.repeat(np.sqrt(spread[0] / spread[1]), lengths[1], axis=1)
-    return np.asarray(np.maximum(mean + moved, 0.0))
-
-
 def _leaning(weights: Array, z: Array, price: Array, size: Array) -> Array:
     """Weights that lean by `size` [stocks] on rising bars, where neither their sum nor the mean price by volume moves.
 
@@ -87,8 +68,9 @@ def _weights(market: Market, day: int, stock: Array, of_day: Profile, z: Array, 
     scale = p.volume_noise * np.sqrt(z.shape[1] / _FIVE_MINUTE_BARS)
     weights = of_day.volume * np.exp(p.loudness * np.abs(z) + scale * noise)
     weights *= np.exp(size["slow"][:, None] * of_day.late)
-    weights = _moved(weights, of_day.hour, size["hour"])
-    weights = _moved(weights, of_day.half_hour, size["half_hour"])
+    # Added up, not multiplied: the product of two moves would be one that longer bars see.
+    bunched = size["hour"][:, None] * of_day.hour + size["half_hour"][:, None] * of_day.half_hour
+    weights *= np.maximum(1 + bunched, 0.05)
     return _leaning(weights, z, price, size["every"])
 
 

@@ -28,13 +28,13 @@ class Parameters(Spec):
     """Volume tilts to the day's last hour; half of the state is gone after 23 days."""
     every: Signal = Signal(persistence=0.90, drift=0.0017, lean=0.10)
     """Volume leans on rising base bars, by this much per standard deviation of a bar's return."""
-    hour: Signal = Signal(persistence=0.90, drift=0.0021, lean=0.20)
+    hour: Signal = Signal(persistence=0.90, drift=0.0021, lean=0.22)
     """Volume bunches in the last quarter of each hour; half of the state is gone after 6.6 days."""
-    half_hour: Signal = Signal(persistence=0.90, drift=0.0021, lean=0.20)
+    half_hour: Signal = Signal(persistence=0.90, drift=0.0021, lean=0.26)
     """Volume bunches in the last third of each half hour; each hour's quarters that hourly features see stay put."""
     trace_noise: float = 1.0
     """Trace = state + this much daily white noise: one day alone correlates at most 1/√2 with the state."""
-    trace_limit: float = 4.0
+    trace_limit: float = 3.0
     """Traces are cut off here, so that no bar's volume vanishes."""
     quiet: float = 0.15
     """Log volume of the day lost per unit of slow trace: patient buyers keep it down."""

@@ -14,38 +14,30 @@ _MINUTES = 240
 # The signals' patterns are drawn on slots of five minutes, twelve an hour.
 _SLOTS = 48
 _HOURS = 4
-_HOUR = [-1 / 3] * 9 + [1.0] * 3
-# Either half's last third rises by as much against the rest; the hour's last quarter, which hourly bars see, stays.
-_HALF_HOUR = [-0.5, -0.5, -0.5, -0.5, 1.0, 1.0, 0.0, 0.0, 0.0, -2.0, 1.0, 1.0]
-
-
-@dataclass(frozen=True)
-class Shift:
-    """A move of volume within groups of bars that coarser bars do not see.
-
-    `pattern` [bars] is the log volume per unit of lean · trace. `groups` and `wholes` are first bars: each group keeps
-    its volume, each whole its sum of squares. `level` [bars] is 1 / number of its group's bars that trade, 0 where none
-    does.
-    """
-
-    pattern: Array
-    groups: Array
-    wholes: Array
-    level: Array
+# Over the slots of an hour. Both raise the last part of an hour or of a half against the rest, with the volume taken from
+# such places that it does not wander forwards or backwards in time: otherwise the correlation of price and volume in a
+# longer bar, times its return, would tell.
+# The cubes add up to zero too, as the third order of a move shows in Σ volume².
+_HOUR = (0.0, 0.0, 0.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0, 1.0, 1.0, 0.0)
+_HALF_HOUR = (0.0, 0.0, 0.0, -0.5, 0.5, 0.5, 0.0, 0.0, -0.5, -1.0, 1.0, 0.0)
+# The night's return reaches the first slots' correlations with volume; the last slot holds the closing auction, whose
+# volume reaches the one before it.
+_STILL = (0, 1, _SLOTS - 2, _SLOTS - 1)
 
 
 @dataclass(frozen=True)
 class Profile:
     """Of `bars` bars a day: shares of volume and variance, which add up to one, and where the signals move volume.
 
-    `late` is one in the day's last hour. A signal that bars of this length cannot show has no shift.
+    `late` is one in the day's last hour. `hour` and `half_hour` are the parts of a bar's volume that a unit of lean ·
+    trace adds: nothing, on average, to what longer bars see. Zero in bars too long to show the signal.
     """
 
     volume: Array
     variance: Array
     late: Array
-    hour: Shift | None
-    half_hour: Shift | None
+    hour: Array
+    half_hour: Array
 
 
 def _edges_heavy(depth: float) -> Array:
@@ -67,39 +59,43 @@ def _minutes() -> tuple[Array, Array]:
     return volume, variance / variance.sum()
 
 
-def _shift(pattern: list[float], parts: list[int], whole: int, bars: int) -> Shift:
-    """An hour's pattern over its twelve slots as one of `bars` bars; parts and wholes begin at these slots.
+def _balanced(pattern: tuple[float, ...], parts: list[int]) -> Array:
+    """The pattern over the day's slots nearest to an hour's, repeated, that longer bars do not see on average.
 
-    The last bar, which holds the closing auction, is a group of its own and so stays as it is.
+    Least squares under Σ volume · p = 0 over each part of each hour (parts begin at these slots), Σ volume · time · p = 0
+    over each hour, time being the variance spent, and p = 0 where the pattern is zero and in still slots.
     """
-    volume = _minutes()[0]
-    by_minute = np.tile(np.repeat(pattern, _MINUTES // _SLOTS), _HOURS) * volume
-    traded = volume.reshape(bars, -1).sum(axis=1)
-    starts = np.array([hour + part for hour in range(0, _SLOTS, 12) for part in parts]) * bars // _SLOTS
-    groups = np.union1d(starts, bars - 1)
-    live = traded > 0
-    return Shift(
-        pattern=np.where(live, by_minute.reshape(bars, -1).sum(axis=1) / np.where(live, traded, 1.0), 0.0),
-        groups=groups,
-        wholes=np.arange(0, _SLOTS, whole) * bars // _SLOTS,
-        level=live / np.repeat(np.add.reduceat(live, groups, dtype=float), np.diff(np.append(groups, bars))),
-    )
+    volume, variance = (values.reshape(_SLOTS, -1).sum(axis=1) for values in _minutes())
+    time = np.cumsum(variance) - variance / 2
+    slot = np.arange(_SLOTS)
+    hours = [slot // 12 == hour for hour in range(_HOURS)]
+    part = np.searchsorted(parts, slot % 12, side="right")
+    rules = [volume * (hour & (part == number)) for hour in hours for number in range(1, len(parts) + 1)]
+    rules += [volume * (time - time[hour].mean()) * hour for hour in hours]
+    free = ~np.isin(slot, _STILL) & (np.tile(pattern, _HOURS) != 0)
+    rule = np.array([each / np.linalg.norm(each) for each in rules]) * free
+    target = np.tile(pattern, _HOURS) * free
+    return np.asarray(target - np.linalg.pinv(rule) @ (rule @ target))
+
+
+def _in_bars(pattern: Array, bars: int) -> Array:
+    """A pattern over slots as one over bars: repeated, or averaged by volume."""
+    if bars >= _SLOTS:
+        return np.repeat(pattern, bars // _SLOTS)
+    volume = _minutes()[0].reshape(_SLOTS, -1).sum(axis=1)
+    return np.asarray((pattern * volume).reshape(bars, -1).sum(axis=1) / volume.reshape(bars, -1).sum(axis=1))
 
 
 @cache
 def profile(bars: int) -> Profile:
-    """The average day in `bars` bars.
-
-    `slow` is seen in bars of up to an hour, `hour` in those of up to half an hour. `half_hour` is seen in those of up
-    to a quarter of an hour, and of these in quarters only in the first half of each hour.
-    """
+    """The average day in `bars` bars."""
     volume, variance = _minutes()
     return Profile(
         volume=volume.reshape(bars, -1).sum(axis=1),
         variance=variance.reshape(bars, -1).sum(axis=1),
         late=(np.arange(bars) >= bars * (_HOURS - 1) // _HOURS).astype(float),
-        hour=_shift(_HOUR, [0], _SLOTS, bars) if bars > _HOURS else None,
-        half_hour=_shift(_HALF_HOUR, [0, 6, 9], _SLOTS // _HOURS, bars) if bars >= 4 * _HOURS else None,
+        hour=_in_bars(_balanced(_HOUR, [0]), bars),
+        half_hour=_in_bars(_balanced(_HALF_HOUR, [0, 9]), bars),
     )
 
 
