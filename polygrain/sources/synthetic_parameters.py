@@ -24,13 +24,13 @@ class Signal(Spec):
 class Parameters(Spec):
     """The simulated market's numbers. "Log" is natural; probabilities are per stock and trading day unless said."""
 
-    slow: Signal = Signal(persistence=0.97, drift=0.0014, lean=0.20)
+    slow: Signal = Signal(persistence=0.97, drift=0.00145, lean=0.20)
     """Volume tilts to the day's last hour; half of the state is gone after 23 days."""
-    every: Signal = Signal(persistence=0.90, drift=0.0017, lean=0.10)
+    every: Signal = Signal(persistence=0.90, drift=0.0018, lean=0.10)
     """Volume leans on rising base bars, by this much per standard deviation of a bar's return."""
-    hour: Signal = Signal(persistence=0.90, drift=0.0021, lean=0.22)
+    hour: Signal = Signal(persistence=0.90, drift=0.00215, lean=0.22)
     """Volume bunches in the last quarter of each hour; half of the state is gone after 6.6 days."""
-    half_hour: Signal = Signal(persistence=0.90, drift=0.0021, lean=0.26)
+    half_hour: Signal = Signal(persistence=0.90, drift=0.00215, lean=0.26)
     """Volume bunches in the last third of each half hour; each hour's quarters that hourly features see stay put."""
     trace_noise: float = 1.0
     """Trace = state + this much daily white noise: one day alone correlates at most 1/√2 with the state."""

@@ -22,7 +22,7 @@ _HOUR = (0.0, 0.0, 0.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0, 1.0, 1.0, 0.0)
 _HALF_HOUR = (0.0, 0.0, 0.0, -0.5, 0.5, 0.5, 0.0, 0.0, -0.5, -1.0, 1.0, 0.0)
 # The night's return reaches the first slots' correlations with volume; the last slot holds the closing auction, whose
 # volume reaches the one before it.
-_STILL = (0, 1, _SLOTS - 2, _SLOTS - 1)
+_STILL = np.isin(np.arange(_SLOTS), (0, 1, _SLOTS - 2, _SLOTS - 1))
 
 
 @dataclass(frozen=True)
@@ -59,31 +59,26 @@ def _minutes() -> tuple[Array, Array]:
     return volume, variance / variance.sum()
 
 
-def _balanced(pattern: tuple[float, ...], parts: list[int]) -> Array:
-    """The pattern over the day's slots nearest to an hour's, repeated, that longer bars do not see on average.
+def _balanced(pattern: tuple[float, ...], parts: tuple[int, ...], bars: int) -> Array:
+    """The pattern over a day's bars nearest to an hour's, repeated, that longer bars do not see on average.
 
     Least squares under Σ volume · p = 0 over each part of each hour (parts begin at these slots), Σ volume · time · p = 0
-    over each hour, time being the variance spent, and p = 0 where the pattern is zero and in still slots.
+    over each hour, time being the variance spent, and p = 0 in bars where the pattern is zero or that hold a still slot.
+    Bars shorter than a slot repeat the slot's.
     """
-    volume, variance = (values.reshape(_SLOTS, -1).sum(axis=1) for values in _minutes())
+    count = min(bars, _SLOTS)
+    volume, variance = (values.reshape(count, -1).sum(axis=1) for values in _minutes())
+    target = np.tile(pattern, _HOURS).reshape(count, -1)
+    free = (target != 0).any(axis=1) & ~_STILL.reshape(count, -1).any(axis=1)
     time = np.cumsum(variance) - variance / 2
-    slot = np.arange(_SLOTS)
+    slot = np.arange(count) * _SLOTS // count
     hours = [slot // 12 == hour for hour in range(_HOURS)]
     part = np.searchsorted(parts, slot % 12, side="right")
     rules = [volume * (hour & (part == number)) for hour in hours for number in range(1, len(parts) + 1)]
     rules += [volume * (time - time[hour].mean()) * hour for hour in hours]
-    free = ~np.isin(slot, _STILL) & (np.tile(pattern, _HOURS) != 0)
-    rule = np.array([each / np.linalg.norm(each) for each in rules]) * free
-    target = np.tile(pattern, _HOURS) * free
-    return np.asarray(target - np.linalg.pinv(rule) @ (rule @ target))
-
-
-def _in_bars(pattern: Array, bars: int) -> Array:
-    """A pattern over slots as one over bars: repeated, or averaged by volume."""
-    if bars >= _SLOTS:
-        return np.repeat(pattern, bars // _SLOTS)
-    volume = _minutes()[0].reshape(_SLOTS, -1).sum(axis=1)
-    return np.asarray((pattern * volume).reshape(bars, -1).sum(axis=1) / volume.reshape(bars, -1).sum(axis=1))
+    rule = np.array(rules) * free
+    wanted = target.mean(axis=1) * free
+    return np.repeat(wanted - np.linalg.pinv(rule) @ (rule @ wanted), bars // count)
 
 
 @cache
@@ -94,8 +89,8 @@ def profile(bars: int) -> Profile:
         volume=volume.reshape(bars, -1).sum(axis=1),
         variance=variance.reshape(bars, -1).sum(axis=1),
         late=(np.arange(bars) >= bars * (_HOURS - 1) // _HOURS).astype(float),
-        hour=_in_bars(_balanced(_HOUR, [0]), bars),
-        half_hour=_in_bars(_balanced(_HALF_HOUR, [0, 9]), bars),
+        hour=_balanced(_HOUR, (0,), bars),
+        half_hour=_balanced(_HALF_HOUR, (0, 9), bars),
     )
 
 
