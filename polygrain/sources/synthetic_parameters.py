@@ -24,13 +24,13 @@ class Signal(Spec):
 class Parameters(Spec):
     """The simulated market's numbers. "Log" is natural; probabilities are per stock and trading day unless said."""
 
-    slow: Signal = Signal(persistence=0.97, drift=0.00145, lean=0.20)
+    slow: Signal = Signal(persistence=0.97, drift=0.0014, lean=0.20)
     """Volume tilts to the day's last hour; half of the state is gone after 23 days."""
-    every: Signal = Signal(persistence=0.90, drift=0.0018, lean=0.10)
+    every: Signal = Signal(persistence=0.90, drift=0.00175, lean=0.10)
     """Volume leans on rising base bars, by this much per standard deviation of a bar's return."""
-    hour: Signal = Signal(persistence=0.90, drift=0.00215, lean=0.22)
+    hour: Signal = Signal(persistence=0.90, drift=0.00208, lean=0.22)
     """Volume bunches in the last quarter of each hour; half of the state is gone after 6.6 days."""
-    half_hour: Signal = Signal(persistence=0.90, drift=0.00215, lean=0.26)
+    half_hour: Signal = Signal(persistence=0.90, drift=0.00208, lean=0.26)
     """Volume bunches in the last third of each half hour; each hour's quarters that hourly features see stay put."""
     trace_noise: float = 1.0
     """Trace = state + this much daily white noise: one day alone correlates at most 1/√2 with the state."""
@@ -65,7 +65,7 @@ class Parameters(Spec):
     """Standard deviation of its log; prices are kept between 2.5 and 250 yuan."""
     shares: float = 5e8
     """Median total shares."""
-    shares_spread: float = 1.1
+    shares_spread: float = 0.8
     """Standard deviation of their log."""
     float_least: float = 0.4
     """Smallest part of a stock's shares that trades on the first day; the largest is .95."""
@@ -129,7 +129,7 @@ class Parameters(Spec):
     """Median daily log standard deviation of a stock's own return."""
     own_spread: float = 0.25
     """Standard deviation of its log over stocks."""
-    own_swing: float = 0.5
+    own_swing: float = 0.6
     """Standard deviation of the log of its volatility over time, an AR(1) with persistence .95."""
     beta_spread: float = 0.25
     """Standard deviation of beta around 1."""
