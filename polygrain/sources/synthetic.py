@@ -34,17 +34,16 @@ _PARTS = ("", "_books", "_daily", "_events", "_indices", "_intraday", "_paramete
 class Synthetic(Source):
     """A simulated market: `stocks` names over `days` trading days from `start`, the same for the same `seed`.
 
-    Each stock has four hidden standard AR(1) states. Own log return of t + 1 = strength · Σ drift · state_t + noise, and
-    the bars of day t show each state, behind noise, in volume alone: `slow` as volume late in the day, `every` as
-    volume on rising bars at every granularity, `hour` as volume late in each hour, which no bar longer than an hour
-    shows, `half_hour` as volume late in each half hour, which no bar longer than that shows. So that returns do not
-    give away a hidden state, arrivals are priced against what they will bring.
+    Each stock has four hidden standard AR(1) states. Own log return of t + 1 = strength · Σ drift · state_t + noise,
+    and the bars of day t show each state, behind noise, in volume alone: `slow` as volume late in the day (and a quiet
+    day), `every` as volume on rising bars, `hour` as volume late in each hour, `half_hour` as volume late in each half
+    hour. The last two keep still what longer bars see. Arrivals are priced against what they will bring, so that past
+    returns do not give a state away; those of `every` cost more, which is a short-term reversal.
 
-    At strength 1, unreal on purpose, the states (`oracle`) have a 5-day Rank IC near .30, at .3 near .10, and at 0 no
-    return can be predicted at any fill. What shows depends on the base bar: all four signals from 1 and 5 minutes; from
-    15 minutes `half_hour` in the first half of each hour only; from 30 minutes the first three, `hour` at 60 minutes only;
-    from 60 minutes `slow` and `every`; from daily bars what arrivals of `every` cost and, in the day's volume, `slow`.
-    But for high, low and amount the days do not depend on `bar`.
+    Strength 1, unreal on purpose, gives the states (`oracle`) a 5-day Rank IC of about .30 and .3 one of about .11; at
+    0 no return can be predicted at any fill. Seen at all are: from bars of 1 and 5 minutes all four signals, from 15
+    minutes all but `half_hour`, from 30 and 60 minutes `slow` and `every`, from daily bars the reversal and the quiet
+    days. But for high, low, amount and VWAP the days do not depend on `bar`.
     """
 
     kind: Literal["synthetic"] = "synthetic"
@@ -76,16 +75,14 @@ class Synthetic(Source):
         return simulate(draw_stocks(self.stocks, self.days, self.seed), days, self.strength, self.seed)
 
     def notes(self) -> tuple[str, ...]:
-        if self.strength == 0:
-            planted = "in which nothing can be predicted"
-        else:
-            unreal = ", unreal on purpose" if self.strength >= 0.5 else ""
+        planted = "without any planted signal: nothing can be predicted"
+        if self.strength > 0:
             planted = (
-                f"with four planted signals of strength {self.strength:g}{unreal} (1: a perfect observer's 5-day Rank IC "
-                "is about .30)"
+                f"with four planted signals of strength {self.strength:g}; 1 is unreal on purpose, a Rank IC of .30 "
+                "over 5 days for who knew the signals"
             )
         return (
-            f"Simulated market of {self.stocks} stocks {planted}: no result on it says anything about real stocks.",
+            f"Simulated market of {self.stocks} stocks {planted}. No result on it says anything about real stocks.",
         )
 
     def bars(self) -> Iterator[tuple[str, pl.DataFrame]]:
@@ -205,14 +202,14 @@ class Synthetic(Source):
         return pl.DataFrame(rows, schema=schema, orient="row")
 
     def states(self) -> pl.DataFrame:
-        """The hidden states at each close: (date, symbol, slow, every, hour, half_hour), standard normal; any strength."""
+        """The hidden states at each close, standard normal: (date, symbol, slow, every, hour, half_hour)."""
         return self._table(dict(self._market.signals.states))
 
     def oracle(self, horizon: int = 5) -> pl.DataFrame:
-        """What a perfect observer of the states scores at each close: (date, symbol, score, and a column per signal).
+        """What who knows the states scores at each close: (date, symbol, score, slow, every, hour, half_hour).
 
-        The expected own log return from the VWAP of t + 1 to that of t + 1 + `horizon`, price limits and suspensions left
-        aside, and its parts by signal; sees nothing after t. ConfigError at strength 0, where there is none.
+        The expected own log return from the VWAP of t + 1 to that of t + 1 + `horizon`, price limits and suspensions
+        left aside, and its parts by signal; sees nothing after t. ConfigError at strength 0, where it is undefined.
         """
         if self.strength == 0:
             raise ConfigError(

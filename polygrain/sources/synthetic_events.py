@@ -1,4 +1,4 @@
-"""What befalls the simulated stocks: listings, suspensions, ST, dividends, splits, unlocks; nothing depends on prices."""
+"""What befalls the simulated stocks, whatever their prices: listings, suspensions, ST, dividends, splits, unlocks."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def _lists(market: Market) -> list[_Lists]:
 
 
 def _replaced(members: dict[str, Array], order: Array, count: dict[str, int]) -> dict[str, Array]:
-    """The members still in `order`; a place in `large` goes to the first of `small`, one in `small` to the first other."""
+    """The members still in `order`; a place in `large` goes to the first of `small`, one there to the first other."""
     large = [stock for stock in order if stock in members["large"]]
     small = [stock for stock in order if stock in members["small"]]
     while len(large) < count["large"]:
@@ -95,8 +95,7 @@ def index_members(market: Market) -> pl.DataFrame:
     rows, open_ = [], dict[tuple[str, int], int]()
     for lists in _lists(market):
         now = {(index, int(stock)) for index in INDICES for stock in lists.members[index]}
-        for key in [key for key in open_ if key not in now]:
-            rows.append((*key, open_.pop(key), lists.start - 1))
+        rows += [(*key, open_.pop(key), lists.start - 1) for key in sorted(open_) if key not in now]
         open_ |= {key: lists.start for key in now if key not in open_}
     rows += [(*key, start, len(market.days)) for key, start in open_.items()]
     days, symbols = (*market.days, None), market.stocks.symbols

@@ -77,8 +77,8 @@ def _weights(market: Market, day: int, stock: Array, of_day: Profile, z: Array, 
 def day_bars(market: Market, day: int, bars: int, seed: int) -> DayBars:
     """One day's bars; depends on the seed and the day alone, so days can be made in any order.
 
-    The log path is a bridge from open to close and knows nothing of the signals; log volume = U shape + loudness · |z| +
-    noise + the signals' moves, z the bar's own return in standard deviations.
+    The log path is a bridge from open to close and knows nothing of the signals. Volume = U shape · exp(loudness · |z|
+    + noise) · the signals' moves, z the bar's own return in standard deviations.
     """
     rng = generator(seed, 3, day)
     stock = np.flatnonzero(market.traded[day])

@@ -18,29 +18,29 @@ class Signal(Spec):
     drift: float
     """Own log return of the next day per unit of state at strength 1."""
     lean: float
-    """Log volume moved per unit of trace, by the signal's own pattern."""
+    """Part of a bar's volume moved per unit of trace at the peak of the signal's pattern; of `slow` the log volume."""
 
 
 class Parameters(Spec):
     """The simulated market's numbers. "Log" is natural; probabilities are per stock and trading day unless said."""
 
     slow: Signal = Signal(persistence=0.97, drift=0.0014, lean=0.20)
-    """Volume tilts to the day's last hour; half of the state is gone after 23 days."""
+    """Volume tilts to the day's last hour and its auction; half of the state is gone after 23 days."""
     every: Signal = Signal(persistence=0.90, drift=0.00175, lean=0.10)
     """Volume leans on rising base bars, by this much per standard deviation of a bar's return."""
     hour: Signal = Signal(persistence=0.90, drift=0.00208, lean=0.22)
     """Volume bunches in the last quarter of each hour; half of the state is gone after 6.6 days."""
     half_hour: Signal = Signal(persistence=0.90, drift=0.00208, lean=0.26)
-    """Volume bunches in the last third of each half hour; each hour's quarters that hourly features see stay put."""
+    """Volume bunches in the last third of each half hour; the hour's last quarter keeps its own."""
     trace_noise: float = 1.0
     """Trace = state + this much daily white noise: one day alone correlates at most 1/√2 with the state."""
     trace_limit: float = 3.0
-    """Traces are cut off here, so that no bar's volume vanishes."""
+    """Traces are cut off here, so that they hardly ever take all of a bar's volume."""
     quiet: float = 0.15
     """Log volume of the day lost per unit of slow trace: patient buyers keep it down."""
     impact: float = 0.012
-    """Log price that a unit arrival of `every` costs on its day, in calm and at every strength: past losers carry more of
-    it than its drift has repaid, which is a short-term reversal."""
+    """Log price that a unit arrival of `every` costs on its day, in calm and at every strength: past losers carry more
+    of it than its drift has repaid, which is a short-term reversal."""
 
     main_sh: float = 0.45
     """Share of the stocks on the main board in Shanghai, codes from 600000."""
@@ -103,7 +103,7 @@ class Parameters(Spec):
     dividend_yield: tuple[float, float] = (0.003, 0.03)
     """Its part of the price."""
     bonus: float = 0.12 / 64
-    """Probability of a bonus issue or split, from May to July."""
+    """Probability of a bonus issue, which splits the shares, from May to July."""
     bonus_shares: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5, 1.0)
     """New shares per old one, equally likely."""
     unlock: float = 0.4 / 244
@@ -148,7 +148,7 @@ class Parameters(Spec):
     auction: float = 0.065
     """Share in the closing auction, the last minute; the two minutes before it have no trades."""
     volume_edges: float = 1.2
-    """How much higher the volume of a minute is at the day's edges than at noon; the morning's edge has half of it more."""
+    """How much higher a minute's volume is at the day's edges than at noon; the morning's edge has half of it more."""
     variance_edges: float = 1.0
     """The same for the variance of its return."""
     auction_variance: float = 4.0

@@ -14,10 +14,10 @@ _MINUTES = 240
 # The signals' patterns are drawn on slots of five minutes, twelve an hour.
 _SLOTS = 48
 _HOURS = 4
-# Over the slots of an hour. Both raise the last part of an hour or of a half against the rest, with the volume taken from
-# such places that it does not wander forwards or backwards in time: otherwise the correlation of price and volume in a
-# longer bar, times its return, would tell.
-# The cubes add up to zero too, as the third order of a move shows in Σ volume².
+# Over the slots of an hour: the last part of the hour, or of either half, rises against the rest. What longer bars see,
+# or could compute from what they see, stays: Σ p (volume), Σ p over the last quarter (late share), Σ p · slot (or the
+# correlation of price and volume, times the return, would tell), the edges and Σ p of half_hour's neighbours (products
+# of return and volume one bar later), Σ p³ (the third order of Σ volume²), and Σ p · p' of the two.
 _HOUR = (0.0, 0.0, 0.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0, 1.0, 1.0, 0.0)
 _HALF_HOUR = (0.0, 0.0, 0.0, -0.5, 0.5, 0.5, 0.0, 0.0, -0.5, -1.0, 1.0, 0.0)
 # The night's return reaches the first slots' correlations with volume; the last slot holds the closing auction, whose
@@ -30,7 +30,7 @@ class Profile:
     """Of `bars` bars a day: shares of volume and variance, which add up to one, and where the signals move volume.
 
     `late` is one in the day's last hour. `hour` and `half_hour` are the parts of a bar's volume that a unit of lean ·
-    trace adds: nothing, on average, to what longer bars see. Zero in bars too long to show the signal.
+    trace adds: nothing, on average, to what longer bars see; zero in bars too long to show the signal.
     """
 
     volume: Array
@@ -62,9 +62,9 @@ def _minutes() -> tuple[Array, Array]:
 def _balanced(pattern: tuple[float, ...], parts: tuple[int, ...], bars: int) -> Array:
     """The pattern over a day's bars nearest to an hour's, repeated, that longer bars do not see on average.
 
-    Least squares under Σ volume · p = 0 over each part of each hour (parts begin at these slots), Σ volume · time · p = 0
-    over each hour, time being the variance spent, and p = 0 in bars where the pattern is zero or that hold a still slot.
-    Bars shorter than a slot repeat the slot's.
+    Least squares under Σ volume · p = 0 over each part of each hour (parts begin at these slots), Σ volume · time · p =
+    0 over each hour, time being the variance spent, and p = 0 in bars where the pattern is zero or that hold a still
+    slot. Bars shorter than a slot repeat the slot's.
     """
     count = min(bars, _SLOTS)
     volume, variance = (values.reshape(count, -1).sum(axis=1) for values in _minutes())

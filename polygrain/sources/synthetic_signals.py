@@ -1,4 +1,4 @@
-"""The planted signals: a hidden state per stock and signal, its trace in the day's volume, and what it does to returns."""
+"""The planted signals: a hidden state per stock and signal, its trace in volume, and what it does to returns."""
 
 from __future__ import annotations
 

@@ -22,8 +22,9 @@ _HOLIDAYS = frozenset(
 class Stocks:
     """What does not change in a stock's life; arrays over the sorted symbols.
 
-    `price` is that before the first day in fen, `first` and `last` the numbers of the listed days, `floating` the part of
-    the shares that trades at first, `moved` the day from which `next_industry` holds.
+    `price` is that before the first day in fen, `shares` the total then, `floating` the part of them that trades,
+    `book` book value over capitalisation; `first` and `last` are the numbers of the listed days, and from day `moved`
+    on `next_industry` holds.
     """
 
     symbols: tuple[str, ...]
