@@ -11,8 +11,6 @@ from polygrain.sources.synthetic_parameters import PARAMETERS
 from polygrain.sources.synthetic_stocks import Stocks, generator
 from polygrain.store.panel import Array
 
-# Calendar days from a quarter's end to its announcement, both included: by the end of April, August, October and April.
-_DELAYS = {3: (10, 30), 6: (30, 62), 9: (10, 31), 12: (60, 110)}
 # Quarters that are over before the first day; the newest may not be announced yet.
 _BEFORE = 4
 
@@ -43,7 +41,7 @@ def book_values(stocks: Stocks, days: tuple[date, ...], seed: int) -> Array:
     number = np.array([day.toordinal() for day in days])[:, None]
     known: Array = np.broadcast_to(value[0], (len(days), stocks.count)).copy()
     for quarter, end in enumerate(ends):
-        least, most = _DELAYS[end.month]
+        least, most = p.announced[end.month // 3 - 1]
         announced = end.toordinal() + rng.integers(least, most + 1, stocks.count)
         known = np.where(number > announced, value[quarter], known)
     return known

@@ -55,11 +55,11 @@ def _draw_returns(stocks: Stocks, events: Events, signals: Signals, strength: fl
     p, rng = PARAMETERS, generator(seed, 2)
     size = events.listed.shape
     market_scale = p.market_volatility * np.exp(
-        p.market_swing * autoregression(rng.standard_normal((size[0], 1)), 0.96)
+        p.market_swing * autoregression(rng.standard_normal((size[0], 1)), p.market_persistence)
     )
     market = stocks.beta * market_scale * fat(rng, p.common_tail, (size[0], 1))
     industry = p.industry_volatility * fat(rng, p.common_tail, (size[0], p.industries))
-    agitation = autoregression(rng.standard_normal(size), 0.95)
+    agitation = autoregression(rng.standard_normal(size), p.own_persistence)
     # − swing²: the mean square stays one.
     swing = np.exp(p.own_swing * agitation - p.own_swing**2)
     own_scale = stocks.volatility * swing
@@ -69,7 +69,7 @@ def _draw_returns(stocks: Stocks, events: Events, signals: Signals, strength: fl
     night, day = p.overnight, 1 - p.overnight
     overnight = night * smooth + np.sqrt(night) * own_scale * fat(rng, p.own_tail, size) + news + events.jump
     intraday = day * smooth + np.sqrt(day) * own_scale * fat(rng, p.own_tail, size)
-    interest = autoregression(rng.standard_normal(size), 0.85)
+    interest = autoregression(rng.standard_normal(size), p.interest_persistence)
     moved = np.minimum(np.abs(overnight + intraday) / own_scale, 5)
     per_interest, per_swing, per_move, noise = p.activity
     activity = per_interest * interest + per_swing * agitation + per_move * moved + noise * rng.standard_normal(size)
@@ -126,7 +126,7 @@ def simulate(stocks: Stocks, days: tuple[date, ...], strength: float, seed: int)
         close=closes,
         up_limit=highest,
         down_limit=lowest,
-        lots=np.where(traded_days, np.maximum(lots, 20), 0).astype(np.int64),
+        lots=np.where(traded_days, np.maximum(lots, PARAMETERS.least_lots), 0).astype(np.int64),
         scale=np.where(one_price, 0.0, returns.scale),
         overnight=returns.overnight,
         intraday=np.where(one_price, 0.0, returns.intraday),

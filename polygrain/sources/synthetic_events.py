@@ -84,13 +84,14 @@ def draw_events(stocks: Stocks, days: tuple[date, ...], seed: int) -> Events:
     listed = (number >= stocks.first) & (number <= stocks.last)
     leaving, special = _leaving(stocks, len(days))
     away, back = _relistings(stocks, len(days), rng)
-    settled = (number > 0) & (number >= np.where(stocks.first > 0, stocks.first + 20, 0))
-    lengths = rng.geometric(0.3, size) + np.where(rng.random(size) < 0.1, 20, 0)
+    settled = (number > 0) & (number >= np.where(stocks.first > 0, stocks.first + p.settled, 0))
+    more, days_more = p.suspension_more
+    lengths = rng.geometric(p.suspension_end, size) + np.where(rng.random(size) < more, days_more, 0)
     suspended = _spells((rng.random(size) < p.suspension) & settled, lengths)
     traded = listed & ~((suspended & ~leaving & ~back) | away)
     starts = rng.random(size) < p.st_start
     starts[0] |= rng.random(stocks.count) < p.st_before
-    st = _spells(starts & (settled | (number == 0)), rng.integers(60, 250, size)) | special
+    st = _spells(starts & (settled | (number == 0)), rng.integers(*p.st_days, size)) | special
     begins = leaving & (number == stocks.last - p.delisting_period + 1) & (number > stocks.first)
     free = back | begins
     jump = rng.uniform(*p.jump, size) * rng.choice([-1.0, 1.0], size)

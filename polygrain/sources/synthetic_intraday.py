@@ -96,9 +96,9 @@ def day_bars(market: Market, day: int, bars: int, seed: int) -> DayBars:
     close[:, -1:] = closed
     open_ = np.empty(size)
     open_[:, :1] = opened
-    gaps = 0.1 * deviation[:, 1:] * rng.standard_normal(size)[:, 1:]
+    gaps = PARAMETERS.gap * deviation[:, 1:] * rng.standard_normal(size)[:, 1:]
     open_[:, 1:] = within(close[:, :-1] * np.exp(gaps), lowest, highest)
-    reach = 1 + 0.4 * deviation * np.abs(rng.standard_normal(size))
+    reach = 1 + PARAMETERS.reach * deviation * np.abs(rng.standard_normal(size))
     high = within(np.maximum(open_, close) * reach, lowest, highest)
     low = within(np.minimum(open_, close) / reach, lowest, highest)
     with np.errstate(invalid="ignore", divide="ignore"):

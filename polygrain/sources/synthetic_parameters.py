@@ -32,6 +32,16 @@ class Parameters(Spec):
     """Volume bunches in the last quarter of each hour; half of the state is gone after 6.6 days."""
     half_hour: Signal = Signal(persistence=0.90, drift=0.00208, lean=0.26)
     """Volume bunches in the last third of each half hour; the hour's last quarter keeps its own."""
+    hour_pattern: tuple[float, ...] = (0.0, 0.0, 0.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0, 1.0, 1.0, 0.0)
+    """Where `hour` moves volume over the twelve slots of five minutes of an hour."""
+    half_hour_pattern: tuple[float, ...] = (0.0, 0.0, 0.0, -0.5, 0.5, 0.5, 0.0, 0.0, -0.5, -1.0, 1.0, 0.0)
+    """Where `half_hour` does.
+
+    With either one the last part of the hour, or of both its halves, rises against the rest, and what longer bars see,
+    or could compute from what they see, stays: Σ p (volume); Σ p over the last quarter (`half_hour` only: late share);
+    Σ p · slot (else the correlation of price and volume, times the return, would tell); the hour's edges (else products
+    of neighbouring volumes would); Σ p³ (the third order of Σ volume²); Σ p · p' of the two.
+    """
     trace_noise: float = 1.0
     """Trace = state + this much daily white noise: one day alone correlates at most 1/√2 with the state."""
     trace_limit: float = 3.0
@@ -62,15 +72,17 @@ class Parameters(Spec):
     price: float = 14.0
     """Median price on the first day, yuan."""
     price_spread: float = 0.7
-    """Standard deviation of its log; prices are kept between 2.5 and 250 yuan."""
+    """Standard deviation of its log."""
+    price_range: tuple[float, float] = (2.5, 250.0)
+    """Between these prices it is kept, yuan."""
     shares: float = 5e8
     """Median total shares."""
     shares_spread: float = 0.8
     """Standard deviation of their log."""
-    float_least: float = 0.4
-    """Smallest part of a stock's shares that trades on the first day; the largest is .95."""
+    floating: tuple[float, float] = (0.4, 0.95)
+    """Part of a stock's shares that trades on the first day, uniform."""
     float_new: float = 0.25
-    """That part for a new listing."""
+    """The same for a new listing."""
     turnover: float = 0.012
     """Median daily volume over float shares."""
     turnover_spread: float = 0.5
@@ -83,11 +95,21 @@ class Parameters(Spec):
     """Mean growth of book value a quarter, dividends deducted."""
     book_growth_spread: float = 0.03
     """Its standard deviation over quarters."""
+    announced: tuple[tuple[int, int], ...] = ((10, 30), (30, 62), (10, 31), (60, 110))
+    """Calendar days from the end of March, June, September and December to the announcement, both included."""
 
     suspension: float = 0.0015
-    """Probability that a suspension begins; its days are geometric with mean 3⅓, one in ten has 20 more."""
+    """Probability that a suspension begins."""
+    suspension_end: float = 0.3
+    """Probability that it ends, from the first day on."""
+    suspension_more: tuple[float, int] = (0.1, 20)
+    """Part of the suspensions that last this many days more."""
+    settled: int = 20
+    """Trading days from its listing in which a stock is neither suspended nor ST, and no lock-up expires."""
     st_start: float = 0.03 / 244
-    """Probability that an ST spell of 60 to 250 days begins."""
+    """Probability that an ST spell begins."""
+    st_days: tuple[int, int] = (60, 250)
+    """Trading days that it lasts, the second excluded."""
     st_before: float = 0.02
     """Share of stocks that are ST on the first day."""
     st_before_delisting: int = 40
@@ -122,7 +144,9 @@ class Parameters(Spec):
     market_volatility: float = 0.010
     """Daily log standard deviation of the market in calm."""
     market_swing: float = 0.35
-    """Standard deviation of the log of its volatility, an AR(1) with persistence .96."""
+    """Standard deviation of the log of its volatility, an AR(1)."""
+    market_persistence: float = 0.96
+    """That AR(1)'s persistence."""
     industry_volatility: float = 0.005
     """Daily log standard deviation of an industry."""
     own_volatility: float = 0.017
@@ -130,7 +154,9 @@ class Parameters(Spec):
     own_spread: float = 0.25
     """Standard deviation of its log over stocks."""
     own_swing: float = 0.6
-    """Standard deviation of the log of its volatility over time, an AR(1) with persistence .95."""
+    """Standard deviation of the log of its volatility over time, an AR(1)."""
+    own_persistence: float = 0.95
+    """That AR(1)'s persistence."""
     beta_spread: float = 0.25
     """Standard deviation of beta around 1."""
     common_tail: float = 5.0
@@ -139,8 +165,12 @@ class Parameters(Spec):
     """Degrees of freedom of own returns, overnight and intraday."""
 
     activity: tuple[float, float, float, float] = (0.4, 0.4, 0.15, 0.2)
-    """Log volume of the day per unit of interest (an AR(1), persistence .85), of the log of own volatility's swing, of
-    the absolute own move (at most 5) and of white noise."""
+    """Log volume of the day per unit of interest (an AR(1)), of the AR(1) of own volatility, of the absolute own move
+    in standard deviations (at most 5) and of white noise."""
+    interest_persistence: float = 0.85
+    """Persistence of interest."""
+    least_lots: int = 20
+    """Lots of 100 shares that a trading stock trades at least."""
     locked_volume: float = 0.1
     """Part of its volume that a stock keeps on a day of one price."""
     opening: float = 0.02
@@ -153,8 +183,12 @@ class Parameters(Spec):
     """The same for the variance of its return."""
     auction_variance: float = 4.0
     """Variance of the closing auction's return, in ordinary minutes."""
+    gap: float = 0.1
+    """Standard deviation of a bar's opening gap, in standard deviations of its return."""
+    reach: float = 0.4
+    """The same for how far its high and low lie beyond open and close."""
     loudness: float = 0.3
-    """Log volume of a bar per absolute standard deviation of its return."""
+    """Log volume of a bar per absolute standard deviation of its return, of which at most 3 count."""
     volume_noise: float = 0.4
     """Standard deviation of a 5-minute bar's log volume; that of other bars follows from independence."""
 

@@ -11,15 +11,9 @@ from polygrain.sources.synthetic_parameters import PARAMETERS
 from polygrain.store.panel import Array
 
 _MINUTES = 240
-# The signals' patterns are drawn on slots of five minutes, twelve an hour.
+# The signals' patterns are drawn on slots of five minutes.
 _SLOTS = 48
 _HOURS = 4
-# Over the slots of an hour: the last part of the hour, or of either half, rises against the rest. What longer bars see,
-# or could compute from what they see, stays: Σ p (volume), Σ p over the last quarter (late share), Σ p · slot (or the
-# correlation of price and volume, times the return, would tell), the edges and Σ p of half_hour's neighbours (products
-# of return and volume one bar later), Σ p³ (the third order of Σ volume²), and Σ p · p' of the two.
-_HOUR = (0.0, 0.0, 0.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0, 1.0, 1.0, 0.0)
-_HALF_HOUR = (0.0, 0.0, 0.0, -0.5, 0.5, 0.5, 0.0, 0.0, -0.5, -1.0, 1.0, 0.0)
 # The night's return reaches the first slots' correlations with volume; the last slot holds the closing auction, whose
 # volume reaches the one before it.
 _STILL = np.isin(np.arange(_SLOTS), (0, 1, _SLOTS - 2, _SLOTS - 1))
@@ -89,8 +83,8 @@ def profile(bars: int) -> Profile:
         volume=volume.reshape(bars, -1).sum(axis=1),
         variance=variance.reshape(bars, -1).sum(axis=1),
         late=(np.arange(bars) >= bars * (_HOURS - 1) // _HOURS).astype(float),
-        hour=_balanced(_HOUR, (0,), bars),
-        half_hour=_balanced(_HALF_HOUR, (0, 9), bars),
+        hour=_balanced(PARAMETERS.hour_pattern, (0,), bars),
+        half_hour=_balanced(PARAMETERS.half_hour_pattern, (0, 9), bars),
     )
 
 

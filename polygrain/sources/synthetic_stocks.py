@@ -106,7 +106,7 @@ def draw_stocks(count: int, days: int, seed: int) -> Stocks:
     moved = np.full(count, days)
     movers = rng.permutation(count)[: round(p.reclassified * count)]
     moved[movers] = rng.integers(1, days, len(movers))
-    floating = rng.uniform(p.float_least, 0.95, count)
+    floating = rng.uniform(*p.floating, count)
     return Stocks(
         symbols=tuple(symbols),
         boards=np.array(boards),
@@ -116,7 +116,7 @@ def draw_stocks(count: int, days: int, seed: int) -> Stocks:
         moved=np.where((moved > first) & (moved <= last), moved, days),
         beta=rng.normal(1.0, p.beta_spread, count),
         volatility=p.own_volatility * np.exp(p.own_spread * rng.standard_normal(count)),
-        price=np.rint(100 * np.clip(p.price * np.exp(p.price_spread * rng.standard_normal(count)), 2.5, 250)),
+        price=np.rint(100 * np.clip(p.price * np.exp(p.price_spread * rng.standard_normal(count)), *p.price_range)),
         shares=np.rint(p.shares / 100 * np.exp(p.shares_spread * rng.standard_normal(count)) + 2e5) * 100,
         floating=np.where(first > 0, p.float_new, floating),
         turnover=p.turnover * np.exp(p.turnover_spread * rng.standard_normal(count)),
