@@ -35,3 +35,28 @@ def limits(close: float, close_factor: float, factor: float, percent: int) -> tu
         (reference * (1 + share)).quantize(FEN, ROUND_HALF_UP),
         (reference * (1 - share)).quantize(FEN, ROUND_HALF_UP),
     )
+
+
+def index_lists(
+    rows: Iterable[Row], listings: Iterable[Row], day: Any, large: int, small: int
+) -> tuple[list[str], list[str]]:
+    """The members that a review at the close of `day` chooses, from daily rows up to it and the last days announced.
+
+    Stocks that are there on the day after, ST ones behind the others, by last traded close times float shares.
+    """
+    gone = {row["symbol"] for row in listings if row["delisted"] is not None and row["delisted"] <= day}
+    close: dict[str, float] = {}
+    today: dict[str, Row] = {}
+    for row in sorted(rows, key=lambda row: row["date"]):
+        assert row["date"] <= day
+        if not row["suspended"]:
+            close[row["symbol"]] = row["close"]
+        if row["date"] == day:
+            today[row["symbol"]] = row
+    ranking = sorted(
+        (row["st"], -close[symbol] * row["float_shares"], symbol)
+        for symbol, row in today.items()
+        if symbol not in gone and symbol in close
+    )
+    names = [symbol for _, _, symbol in ranking]
+    return names[:large], names[large : large + small]

@@ -240,8 +240,8 @@ def test_scores_are_z_by_date(folder: Path) -> None:
 def test_a_universe_without_data_is_named_and_left_out(folder: Path) -> None:
     facts = json.loads((folder / "report_facts.json").read_text())
     assert "Universe csi300 is left out: the data has no csi300." in facts["missing"]
-    assert facts["universes"] == ["all", "index"]
-    assert set(pl.read_parquet(folder / "rank_ic.parquet", columns=["universe"])["universe"]) == {"all", "index"}
+    assert facts["universes"] == ["all", "large"]
+    assert set(pl.read_parquet(folder / "rank_ic.parquet", columns=["universe"])["universe"]) == {"all", "large"}
     assert "Universe csi300 is left out" in (folder / "report.html").read_text()
 
 

@@ -86,6 +86,9 @@ def sample(store: Store) -> Sample:
         table = store.table(name)
         if table is not None:
             tables[name] = table.filter(pl.col("symbol").is_in(symbols))
+    if "index_weights" in tables:
+        whole = pl.col("weight").sum().over("index", "date")
+        tables["index_weights"] = tables["index_weights"].with_columns(pl.col("weight") / whole)
     return Sample(Session(segments=store.facts.segments), store.facts.limits, store.facts.base_bar, tables)
 
 

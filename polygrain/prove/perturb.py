@@ -115,6 +115,9 @@ def replace(
         for name, start, end in INTERVALS:
             if name in changed:
                 changed[name] = _other_intervals(changed[name], cutoff.day, start, end, rng)
+        if "index_weights" in changed:
+            later = after(cutoff, daily=True)
+            changed["index_weights"] = _split(changed["index_weights"], later, _other_weights, rng)
         if bars is not None:
             changed["bars"] = _split(bars, after(cutoff, daily=False), _noise, rng)
         return changed
@@ -157,6 +160,11 @@ def _noise(future: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
     return future.with_columns(columns)
 
 
+def _other_weights(future: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
+    """Each list's weights, which still add up to one, in another order."""
+    return future.with_columns(pl.col("weight").shuffle(int(rng.integers(2**31))).over("index", "date"))
+
+
 def _other_flags(future: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
     """Other factors, limits, shares and ST flags per row of the daily table."""
     n = len(future)
@@ -187,12 +195,14 @@ def _missing(future: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
 
 def _other_intervals(table: pl.DataFrame, day: date, start: str, end: str, rng: np.random.Generator) -> pl.DataFrame:
     """Intervals that start after the day are other stocks'; ends after it move or vanish; what was in force stays."""
-    known = table.filter(pl.col(start) <= day)
+    known, later = table.filter(pl.col(start) <= day), table.filter(pl.col(start) > day)
     if end in table.columns:
         n = len(known)
         moved = pl.Series([day + timedelta(days=int(k)) for k in rng.integers(1, 60, n)], dtype=pl.Date)
         other = pl.when(pl.Series(rng.random(n) < 0.6, dtype=pl.Boolean)).then(moved)
         still = pl.col(end).is_null() | (pl.col(end) > day)
+        # An end that moves must not reach into the next interval of the same thing.
+        key = [name for name in ("index", "symbol") if name in table.columns]
+        later = later.join(known.filter(still), on=key, how="anti", maintain_order="left")
         known = known.with_columns(pl.when(still).then(other).otherwise(pl.col(end)).alias(end))
-    later = table.filter(pl.col(start) > day)
     return pl.concat([known, later.filter(pl.Series(rng.random(len(later)) < 0.5, dtype=pl.Boolean))])

@@ -1,4 +1,4 @@
-"""Synthetic: a simulated A-share market with one planted signal, for the demo, the tests and the causality proofs."""
+"""Synthetic: a simulated A-share market with four planted signals, for the demo, the tests and the causality proofs."""
 
 from __future__ import annotations
 
@@ -12,27 +12,39 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
+from polygrain.errors import ConfigError
 from polygrain.market.calendar import month_of
 from polygrain.market.session import Session
 from polygrain.sources.source import Source, source
-from polygrain.sources.synthetic_daily import Market, calendar, draw_stocks, simulate
+from polygrain.sources.synthetic_books import book_values
+from polygrain.sources.synthetic_daily import Market, simulate
+from polygrain.sources.synthetic_indices import index_members, index_weights
 from polygrain.sources.synthetic_intraday import day_bars
+from polygrain.sources.synthetic_profile import before_vwap
+from polygrain.sources.synthetic_signals import expected_returns
+from polygrain.sources.synthetic_stocks import calendar, draw_stocks
 from polygrain.store.commit import code_fingerprint, fingerprint
 from polygrain.store.panel import Array, carried
 
 # Daily bars are made of these, so that a day has a high, a low and a VWAP.
 _FINEST_OF_A_DAY = "5min"
-_INDEX = "index"
+_PARTS = ("", "_books", "_daily", "_events", "_indices", "_intraday", "_parameters", "_profile", "_signals", "_stocks")
 
 
 @source
 class Synthetic(Source):
     """A simulated market: `stocks` names over `days` trading days from `start`, the same for the same `seed`.
 
-    A standard AR(1) pressure per stock is the planted signal: own log return of t + 1 = strength · DRIFT · pressure_t +
-    noise. Days show it, behind noise, as low volume; bars as a dip in the morning, late volume and volume on falling
-    bars. At strength 1 the pressure itself (`oracle`) has a 5-day Rank IC near .30; at 0 no return can be predicted.
-    But for high, low and amount the days do not depend on `bar`.
+    Each stock has four hidden standard AR(1) states. Own log return of t + 1 = strength · Σ drift · state_t + noise,
+    and the bars of day t show each state, behind noise, in volume alone: `slow` as volume late in the day (and a quiet
+    day), `every` as volume on rising bars, `hour` as volume late in each hour, `half_hour` as volume late in each half
+    hour. The last two keep still what longer bars see. Arrivals are priced against what they will bring, so that past
+    returns do not give a state away; those of `every` cost more, which is a short-term reversal.
+
+    Strength 1, unreal on purpose, gives the states (`oracle`) a 5-day Rank IC of about .30 and .3 one of about .11; at
+    0 no return can be predicted at any fill. Seen at all are: from bars of 1 and 5 minutes all four signals, from 15
+    minutes all but `half_hour`, from 30 and 60 minutes `slow` and `every`, from daily bars the reversal and the quiet
+    days. But for high, low, amount and VWAP the days do not depend on `bar`.
     """
 
     kind: Literal["synthetic"] = "synthetic"
@@ -47,7 +59,7 @@ class Synthetic(Source):
     def fingerprint(self) -> str:
         """sha256 (hex) of the settings, of this code, and of the numpy version, whose random streams may change."""
         settings = self.model_dump(mode="json")
-        code = code_fingerprint("sources.synthetic", "sources.synthetic_daily", "sources.synthetic_intraday", "market")
+        code = code_fingerprint(*(f"sources.synthetic{part}" for part in _PARTS), "market")
         return fingerprint({"settings": settings, "code": code, "numpy": np.__version__})
 
     @property
@@ -68,9 +80,14 @@ class Synthetic(Source):
         return simulate(draw_stocks(self.stocks, self.days, self.seed), days, self.strength, self.seed)
 
     def notes(self) -> tuple[str, ...]:
+        planted = "without any planted signal: nothing can be predicted"
+        if self.strength > 0:
+            planted = (
+                f"with four planted signals of strength {self.strength:g}; 1 is unreal on purpose, a Rank IC of .30 "
+                "over 5 days for who knew the signals"
+            )
         return (
-            f"Simulated market of {self.stocks} stocks with one planted signal of strength {self.strength:g}: "
-            "no result on it says anything about real stocks.",
+            f"Simulated market of {self.stocks} stocks {planted}. No result on it says anything about real stocks.",
         )
 
     def bars(self) -> Iterator[tuple[str, pl.DataFrame]]:
@@ -102,11 +119,15 @@ class Synthetic(Source):
         )
 
     def daily(self) -> pl.DataFrame:
-        """The daily table: exactly what the day's bars add up to; a suspended row stands at its last close."""
+        """The daily table: exactly what the day's bars add up to; a suspended row stands at its last close.
+
+        `book_value` is the company's, in yuan: book over price is book_value / (close · total_shares).
+        """
         market = self._market
+        events = market.events
         high, low, amount = self._daily_from_bars()
         last = carried(market.close)
-        suspended = market.listed & ~market.traded
+        suspended = events.listed & ~events.traded
         volume = market.lots * 100
         with np.errstate(invalid="ignore"):
             vwap = amount / np.where(volume > 0, volume, np.nan)
@@ -116,12 +137,14 @@ class Synthetic(Source):
             "volume": volume,
             "amount": np.where(suspended, 0.0, amount) / 100,
             "vwap": vwap / 100,
-            "factor": market.factor,
+            "factor": events.factor,
             "suspended": suspended,
-            "st": market.st,
+            "st": events.st,
             "up_limit": market.up_limit / 100,
             "down_limit": market.down_limit / 100,
-            "float_shares": market.shares,
+            "float_shares": events.floating,
+            "total_shares": events.shares,
+            "book_value": book_values(market.stocks, market.days, self.seed),
         }
         return self._table(panels)
 
@@ -140,14 +163,19 @@ class Synthetic(Source):
     def _table(self, panels: dict[str, Array]) -> pl.DataFrame:
         """Panels [days, stocks] as rows (date, symbol, …) of the listed stock-days; NaN becomes null."""
         market = self._market
-        day, stock = np.nonzero(market.listed)
+        day, stock = np.nonzero(market.events.listed)
         frame = pl.DataFrame({name: values[day, stock] for name, values in panels.items()}, nan_to_null=True)
         keys = [pl.Series("symbol", market.stocks.symbols).gather(stock), pl.Series("date", market.days).gather(day)]
         return pl.DataFrame(keys).hstack(frame)
 
     def reference(self, name: str) -> pl.DataFrame | None:
-        """Listings, one index of a third of the stocks with one review half-way, and industries."""
-        tables = {"listings": self._listings, "index_members": self._index_members, "industries": self._industries}
+        """Listings; members and weights of the indices `large` and `small`; industries."""
+        tables = {
+            "listings": self._listings,
+            "index_members": lambda: index_members(self._market),
+            "index_weights": lambda: index_weights(self._market),
+            "industries": self._industries,
+        }
         return tables[name]() if name in tables else None
 
     def _listings(self) -> pl.DataFrame:
@@ -164,43 +192,34 @@ class Synthetic(Source):
             schema_overrides={"delisted": pl.Date},
         )
 
-    def _index_members(self) -> pl.DataFrame:
-        """The largest third at the first day, chosen anew half-way from the close of the day before."""
-        market = self._market
-        stocks, review, size = market.stocks, self.days // 2, round(self.stocks / 3)
-        caps = carried(market.close) * market.shares
-        old = set(_largest(np.where(market.listed[0], stocks.price * market.shares[0], -np.inf), size))
-        new = set(
-            _largest(np.where(market.listed[review - 1] & market.listed[review], caps[review - 1], -np.inf), size)
-        )
-        rows = []
-        for stock in sorted(old | new):
-            end = int(stocks.last[stock]) if stock in new else min(review - 1, int(stocks.last[stock]))
-            rows.append(
-                {
-                    "index": _INDEX,
-                    "symbol": stocks.symbols[stock],
-                    "start": market.days[0 if stock in old else review],
-                    "end": market.days[end] if end < self.days - 1 else None,
-                }
-            )
-        return pl.DataFrame(rows, schema={"index": pl.String, "symbol": pl.String, "start": pl.Date, "end": pl.Date})
-
     def _industries(self) -> pl.DataFrame:
-        stocks = self._market.stocks
-        return pl.DataFrame(
-            {"symbol": stocks.symbols, "industry": [f"industry {number + 1:02d}" for number in stocks.industry]}
-        ).join(self._listings().select("symbol", start="listed"), on="symbol", maintain_order="left")
+        """Intervals by stock; the second one of those that change their industry begins where the first ends."""
+        stocks, days = self._market.stocks, self._market.days
+        rows = []
+        for symbol, listed, old, new, moved in zip(
+            stocks.symbols, self._listings()["listed"], stocks.industry, stocks.next_industry, stocks.moved
+        ):
+            changes = moved < self.days
+            rows.append((symbol, listed, days[moved - 1] if changes else None, f"industry {old + 1:02d}"))
+            if changes:
+                rows.append((symbol, days[moved], None, f"industry {new + 1:02d}"))
+        schema = {"symbol": pl.String, "start": pl.Date, "end": pl.Date, "industry": pl.String}
+        return pl.DataFrame(rows, schema=schema, orient="row")
 
-    def oracle(self) -> pl.DataFrame:
-        """What a perfect observer of the pressure would score at each close: (date, symbol, score), standard units.
+    def states(self) -> pl.DataFrame:
+        """The hidden states at each close, standard normal: (date, symbol, slow, every, hour, half_hour)."""
+        return self._table(dict(self._market.signals.states))
 
-        Its part of the return of t + 1 is strength · DRIFT · score; it sees nothing after t.
+    def oracle(self, horizon: int = 5) -> pl.DataFrame:
+        """What who knows the states scores at each close: (date, symbol, score, slow, every, hour, half_hour).
+
+        The expected own log return from the VWAP of t + 1 to that of t + 1 + `horizon`, price limits and suspensions
+        left aside, and its parts by signal; sees nothing after t. ConfigError at strength 0, where it is undefined.
         """
-        return self._table({"score": self._market.pressure}).select("date", "symbol", "score")
-
-
-def _largest(values: Array, count: int) -> list[int]:
-    """Columns of the largest finite values; ties go to the earlier symbol."""
-    order = np.argsort(-values, kind="stable")[:count]
-    return [int(i) for i in order if np.isfinite(values[i])]
+        if self.strength == 0:
+            raise ConfigError(
+                "source.strength", "is 0: nothing can be predicted, so there is no oracle; set it above 0"
+            )
+        parts = expected_returns(self._market.signals, horizon, before_vwap())
+        scaled = {name: self.strength * values for name, values in parts.items()}
+        return self._table({"score": np.add.reduce(list(scaled.values())), **scaled})
