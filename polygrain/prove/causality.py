@@ -111,6 +111,7 @@ class _Part:
     sample: Path
     first: int
     stride: int
+    count: int
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def _check_part(part: _Part) -> _Found:
     experiment = Experiment.model_validate_json(part.experiment, context={"folder": Path()})
     with tempfile.TemporaryDirectory() as folder, pool(1) as alone:
         proof = Proof(proof_settings(experiment), read_sample(part.sample), Path(folder), alone)
-        mine = list(enumerate(proof.cutoffs()))[part.first :: part.stride]
+        mine = list(enumerate(proof.cutoffs(part.count)))[part.first :: part.stride]
         checked = [proof.check(cutoff, how, seed=i) for i, cutoff in mine for how in REPLACEMENTS]
     return _Found(
         violations=tuple(str(violation) for each in checked for violation in each.violations),
@@ -148,10 +149,10 @@ def prove(experiment: Experiment, *, base: Path, progress: Progress) -> list[str
     """
     folder = store_folder(experiment, Path("runs").resolve() / experiment.name, base.resolve())
     store = ingest(experiment.source, folder, progress.say)
-    began, parts = time.monotonic(), 4 * experiment.workers
+    began, parts = time.monotonic(), min(4 * experiment.workers, CUTOFFS)
     with tempfile.TemporaryDirectory() as shared, pool(experiment.workers) as workers:
         sample(store).write(Path(shared))
-        tasks = [_Part(experiment.model_dump_json(), Path(shared), i, parts) for i in range(parts)]
+        tasks = [_Part(experiment.model_dump_json(), Path(shared), i, parts, CUTOFFS) for i in range(parts)]
         with progress.step("prove", len(tasks)) as step:
             found = workers.map(_check_part, tasks, done=lambda *_: step.advance())
     violations = [line for each in found for line in each.violations]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -43,69 +43,57 @@ class Checked:
 def compare(
     ours: Observation, other: Observation, cutoff: Cutoff, replacement: Replacement, days: Sequence[date]
 ) -> Checked:
-    """Compare bit for bit all that is known at the cutoff; NaN equals NaN.
+    """Compare bit for bit all that is known at the cutoff, a moment over `days`; NaN equals NaN.
 
     A stock that the other market does not have has the empty value there; a day that it does not have is not compared.
     """
-    number = {symbol: i for i, symbol in enumerate(other.symbols)}
     at, found, cells = moment(cutoff, days), [], 0
     for name, mine in ours.observed.items():
         theirs = other.observed.get(name)
-        rows = np.flatnonzero(mine.known <= at)
+        rows = int(np.searchsorted(mine.known, at, "right"))
         # Without a future the day before whose open the cutoff lies does not exist.
-        rows = rows if theirs is None else rows[rows < len(theirs.values)]
-        expected = mine.values[rows]
-        actual = _aligned(None if theirs is None else theirs.values, rows, mine, ours.symbols, number)
-        differs = ~_same_bits(expected, actual)
+        rows = rows if theirs is None else min(rows, len(theirs.values))
+        differs = _differs(mine.values[:rows], _aligned(theirs, rows, mine, ours.symbols, other.symbols))
         cells += differs.size
-        if differs.any():
-            found += _violations(name, mine, rows, differs, ours.symbols, cutoff, replacement, days)
+        for what, where in _named(name, mine, differs):
+            row, column = np.argwhere(where)[0][:2]
+            first = f"track {column}" if mine.by_track else ours.symbols[column]
+            known = days[int(mine.known[row]) // DAY]
+            found.append(Violation(cutoff, replacement, what, int(where.sum()), first, known))
     return Checked(found, cells)
 
 
-def _violations(
-    name: str,
-    mine: Observed,
-    rows: Array,
-    differs: Array,
-    symbols: Sequence[str],
-    cutoff: Cutoff,
-    replacement: Replacement,
-    days: Sequence[date],
-) -> list[Violation]:
-    """One violation for each feature of a panel, one for anything else."""
-    named = bool(mine.features)
-    parts = [(f"{name} {f}", differs[..., i]) for i, f in enumerate(mine.features)] if named else [(name, differs)]
-    found = []
-    for what, cells in parts:
-        if cells.any():
-            row, column = np.argwhere(cells)[0][:2]
-            first = f"track {column}" if mine.by_track else symbols[column]
-            known = days[int(mine.known[rows[row]]) // DAY]
-            found.append(Violation(cutoff, replacement, what, int(cells.sum()), first, known))
-    return found
+def _named(name: str, mine: Observed, differs: Array) -> list[tuple[str, Array]]:
+    """What differs: each feature of a panel, or the whole of anything else."""
+    if not differs.any():
+        return []
+    if not mine.features:
+        return [(name, differs)]
+    parts = [(f"{name} {feature}", differs[..., i]) for i, feature in enumerate(mine.features)]
+    return [(what, where) for what, where in parts if where.any()]
 
 
 def _aligned(
-    values: Array | None, rows: Array, mine: Observed, symbols: Sequence[str], number: Mapping[str, int]
+    theirs: Observed | None, rows: int, mine: Observed, symbols: tuple[str, ...], others: tuple[str, ...]
 ) -> Array:
-    """The rows with columns in the order of `symbols`; a symbol that is gone has the empty value."""
-    if mine.by_track and values is not None:
-        return np.asarray(values[rows])
-    like = mine.values
-    shape = (len(rows), *like.shape[1:])
+    """Their first rows with columns in the order of `symbols`; a symbol that is gone has the empty value."""
+    if theirs is not None and (mine.by_track or symbols == others):
+        return theirs.values[:rows]
+    like = mine.values[:rows]
     # Panels hold 0 where there is no value.
     zero = like.dtype.kind in "bi" or (like.dtype == np.float32 and like.ndim == 3)
-    empty = np.zeros(shape, like.dtype) if zero else np.full(shape, np.nan, like.dtype)
-    if values is not None:
+    empty = np.zeros(like.shape, like.dtype) if zero else np.full(like.shape, np.nan, like.dtype)
+    if theirs is not None:
+        number = {symbol: i for i, symbol in enumerate(others)}
         kept = [i for i, symbol in enumerate(symbols) if symbol in number]
-        empty[:, kept] = values[rows][:, [number[symbols[i]] for i in kept]]
+        empty[:, kept] = theirs.values[:rows][:, [number[symbols[i]] for i in kept]]
     return empty
 
 
-def _same_bits(a: Array, b: Array) -> Array:
+def _differs(a: Array, b: Array) -> Array:
+    """Where two arrays have other bits and are not both NaN."""
     if a.dtype.kind != "f":
-        return np.asarray(a == b)
+        return np.asarray(a != b)
     bits = np.dtype(f"u{a.dtype.itemsize}")
-    same = np.ascontiguousarray(a).view(bits) == np.ascontiguousarray(b).view(bits)
-    return np.asarray(same | (np.isnan(a) & np.isnan(b)))
+    other = np.ascontiguousarray(a).view(bits) != np.ascontiguousarray(b).view(bits)
+    return np.asarray(other & ~(np.isnan(a) & np.isnan(b)) if other.any() else other)

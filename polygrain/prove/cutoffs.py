@@ -47,8 +47,8 @@ def choose(
     """`count` different cutoffs over `days`: days before an event first, and on each a close, then a moment within it.
 
     `bars` base bars a day, 0 for daily data; `marks` are the numbers of base bars after which a bar of some granularity
-    closes, for what sees one base bar too many is seen at such a moment only. Within a day come before the open, a
-    mark, and any other number in turn. Fewer cutoffs where there are not so many.
+    closes, for what sees one base bar too many is seen at such a moment only. Within a day come a mark,
+    before the open, and any other number in turn. Fewer cutoffs where there are not so many.
     """
     order = list(dict.fromkeys([*_before_events(tables, days), *days]))
     rng = np.random.default_rng(0)
@@ -66,7 +66,7 @@ def _within(bars: int, marks: Sequence[int], rng: np.random.Generator, turn: int
     inside = [int(n) for n in rng.permutation(np.arange(1, max(bars, 1)))]
     at_marks = [n for n in inside if n in set(marks)]
     others = [n for n in inside if n not in set(marks)]
-    groups = [[0], at_marks[:1], others[:1]]
+    groups = [at_marks[:1], [0], others[:1]]
     first = groups[turn % 3 :] + groups[: turn % 3]
     rest = list(chain(*first, at_marks[1:], others[1:]))
     yield (None, *rest[:1])

@@ -57,10 +57,8 @@ def raw(store: Store, wanted: Sequence[Granularity]) -> dict[str, Array]:
     bars = None if base == "day" else store.bars(store.bar_months)
     totals = Totals(grid(bars, store.daily(), store.bar_days, store.symbols, session, base))
     found = {}
-    for granularity in wanted:
-        seen: Bars = WeekBars(totals, 0)
-        if granularity.bar != "week":
-            seen = SlotBars(totals, session.minutes_of(granularity.bar), 0)
-        columns = [compute(name, seen) for name in names(store, wanted)[granularity.name]]
-        found[granularity.name] = np.stack(columns, axis=-1)
+    for name, features in names(store, wanted).items():
+        bar = next(g.bar for g in wanted if g.name == name)
+        seen: Bars = WeekBars(totals, 0) if bar == "week" else SlotBars(totals, session.minutes_of(bar), 0)
+        found[name] = np.stack([compute(feature, seen) for feature in features], axis=-1)
     return found
