@@ -16,6 +16,7 @@ from polygrain.compute import pool
 from polygrain.config import Experiment, load
 from polygrain.errors import CheckError
 from polygrain.features.library import FEATURES
+from polygrain.features.normalize import normalise
 from polygrain.market.session import Session
 from polygrain.progress import Lines
 from polygrain.prove import causality
@@ -183,6 +184,16 @@ def test_a_leak_reaches_the_scores(
 def untouched(lean: Experiment, small: Sample, tmp_path_factory: pytest.TempPathFactory) -> Proof:
     with pool(1) as alone:
         return Proof(lean, small, tmp_path_factory.mktemp("untouched"), alone)
+
+
+def test_the_raw_values_are_those_that_the_build_normalises(untouched: Proof) -> None:
+    seen = untouched.known.observed
+    for granularity in untouched.granularities:
+        raw, panel = seen[f"raw.{granularity.name}"], seen[f"features.{granularity.name}"]
+        members = np.repeat(seen["U before the open"].values, len(raw.values) // len(untouched.bar_days), axis=0)
+        for i, name in enumerate(raw.features):
+            made = normalise(raw.values[..., i], members, FEATURES[name].log)
+            assert made.tobytes() == np.ascontiguousarray(panel.values[..., i]).tobytes(), f"{granularity.name} {name}"
 
 
 @pytest.mark.parametrize("control", CONTROLS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -67,7 +68,8 @@ class Held(Source):
 
 
 def _digest(table: pl.DataFrame) -> str:
-    return fingerprint([table.columns, [str(t) for t in table.dtypes], table.hash_rows().to_list()])
+    rows = hashlib.sha256(table.hash_rows().to_numpy().tobytes()).hexdigest()
+    return fingerprint([table.columns, [str(t) for t in table.dtypes], rows])
 
 
 @dataclass(frozen=True)
