@@ -157,7 +157,8 @@ def prove(experiment: Experiment, *, base: Path, progress: Progress) -> list[str
             found = workers.map(_check_part, tasks, done=lambda *_: step.advance())
     violations = [line for each in found for line in each.violations]
     if violations:
-        raise CheckError(f"{len(violations)} values known at a cutoff depend on what comes after it; {violations[0]}")
+        places = f"known values depend on what comes after the cutoff in {len(violations)} places"
+        raise CheckError(f"{places}; the first is {violations[0]}")
     return _account(found, store.facts.base_bar, time.monotonic() - began)
 
 

@@ -149,15 +149,15 @@ def observe(stages: Stages, models: Models, scored: Sequence[int]) -> Observatio
 
 
 def _features(stages: Stages) -> dict[str, Observed]:
-    """Every panel, and its values before they were normalised."""
+    """The values of every panel before they were normalised, and after."""
     market, wanted = stages.market, stages.granularities
     values, features = raw(market.store, wanted), names(market.store, wanted)
     found = {}
     for granularity in wanted:
         name, known = granularity.name, _row_moments(market, granularity)
         panel = open_panel(stages.panels[name])
-        found[f"features.{name}"] = Observed(np.asarray(panel.values), known, panel.features)
         found[f"raw.{name}"] = Observed(values[name], known, features[name])
+        found[f"features.{name}"] = Observed(np.asarray(panel.values), known, panel.features)
     return found
 
 
