@@ -223,7 +223,7 @@ def test_prove_says_what_it_proved_and_names_what_it_catches(
     LEAKS["a feature shifted by -1"](monkeypatch)
     with pytest.raises(
         CheckError,
-        match=r"^known values depend on what comes after the cutoff in \d+ places; the first is raw\.week close_ret: "
+        match=r"^known values depend on what comes after the cutoff in \d+ places; the first is raw\.day close_ret: "
         r"\d+ cells differ at 2021-\d\d-\d\d at the close under another future, first \d{6}\.S[HZ] known on "
         r"2021-\d\d-\d\d$",
     ):
