@@ -69,7 +69,7 @@ class Proof:
         """Cutoffs over the days after the models were trained but the last."""
         session, base = self.sample.session, self.sample.base_bar
         lengths = [g.base_bars(session, base) for g in self.granularities]
-        marks = [n for n in range(1, self.base_bars) if any(n % m == 0 for m in lengths if m > 1)]
+        marks = frozenset(n for n in range(1, self.base_bars) if any(n % m == 0 for m in lengths if m > 1))
         return choose(self.sample.tables, self.bar_days[self.start + 1 : -1], self.base_bars, marks, count)
 
     def check(self, cutoff: Cutoff, replacement: Replacement, seed: int) -> Checked:

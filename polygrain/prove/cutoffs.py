@@ -42,13 +42,13 @@ def moment(cutoff: Cutoff, days: Sequence[date]) -> int:
 
 
 def choose(
-    tables: Mapping[str, pl.DataFrame], days: Sequence[date], bars: int, marks: Sequence[int], count: int
+    tables: Mapping[str, pl.DataFrame], days: Sequence[date], bars: int, marks: frozenset[int], count: int
 ) -> list[Cutoff]:
     """`count` different cutoffs over `days`: days before an event first, and on each a close, then a moment within it.
 
     `bars` base bars a day, 0 for daily data; `marks` are the numbers of base bars after which a bar of some granularity
-    closes, for what sees one base bar too many is seen at such a moment only. Within a day come a mark,
-    before the open, and any other number in turn. Fewer cutoffs where there are not so many.
+    closes, for what sees one base bar too many is seen at such a moment only. A day's moments are a mark, before the
+    open, and any other number in turn. Fewer cutoffs where there are not so many.
     """
     order = list(dict.fromkeys([*_before_events(tables, days), *days]))
     rng = np.random.default_rng(0)
@@ -61,11 +61,11 @@ def choose(
     return found[:count]
 
 
-def _within(bars: int, marks: Sequence[int], rng: np.random.Generator, turn: int) -> Iterator[tuple[int | None, ...]]:
+def _within(bars: int, marks: frozenset[int], rng: np.random.Generator, turn: int) -> Iterator[tuple[int | None, ...]]:
     """The moments of one day, a few at a time."""
     inside = [int(n) for n in rng.permutation(np.arange(1, max(bars, 1)))]
-    at_marks = [n for n in inside if n in set(marks)]
-    others = [n for n in inside if n not in set(marks)]
+    at_marks = [n for n in inside if n in marks]
+    others = [n for n in inside if n not in marks]
     groups = [at_marks[:1], [0], others[:1]]
     first = groups[turn % 3 :] + groups[: turn % 3]
     rest = list(chain(*first, at_marks[1:], others[1:]))
