@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from functools import cached_property
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
+from planted_leaks import CONTROLS, LEAKS, LEAKS_INTO_SAMPLES
 
 from polygrain.compute import pool
 from polygrain.config import Experiment, load
-from polygrain.execution.quotes import Quotes
-from polygrain.features import month as month_stage
-from polygrain.features.bars import Bars
-from polygrain.features.grid import Grid
+from polygrain.errors import CheckError
 from polygrain.features.library import FEATURES
-from polygrain.pipeline import market as market_stage
-from polygrain.prove.causality import CUTOFFS, Proof, Sample, proof_settings, sample
-from polygrain.prove.perturb import REPLACEMENTS, Cutoff
+from polygrain.features.normalize import normalise
+from polygrain.market.session import Session
+from polygrain.progress import Lines
+from polygrain.prove import causality
+from polygrain.prove.causality import CUTOFFS, Proof, proof_settings, prove
+from polygrain.prove.compare import Checked
+from polygrain.prove.cutoffs import Cutoff
+from polygrain.prove.perturb import REPLACEMENTS
+from polygrain.prove.sample import Sample, sample
 from polygrain.sources.ingest import ingest
 
-Array = np.ndarray
 TINY = Path(__file__).parents[1] / "examples" / "tiny.toml"
-PARTS = 4
+PARTS = 2
+# Where the files end is seen at nearly every cutoff or at none, so every fourth cutoff is enough for it.
+EVERY = 4
+# Fewer bars, and those of an hour and of half an hour still hold as many base bars as in a whole day.
+HOUR, MORNING = Session(segments=("09:30-10:30",)), Session(segments=("09:30-11:30",))
 
 
 @pytest.fixture(scope="module")
@@ -35,153 +43,188 @@ def experiment() -> Experiment:
 
 
 @pytest.fixture(scope="module")
+def lean(experiment: Experiment) -> Experiment:
+    """Without networks: what a leak reaches first is enough, and it is found in seconds."""
+    return experiment.model_copy(update={"network": {}})
+
+
+@pytest.fixture(scope="module")
 def part(experiment: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Sample:
-    return sample(ingest(experiment.source, tmp_path_factory.mktemp("store") / "store"))
+    store = ingest(experiment.source, tmp_path_factory.mktemp("store") / "store")
+    return _with_a_suspension(sample(store, days=44, before=25, stocks=46))
 
 
-def _checked(experiment: Experiment, part: Sample, folder: Path, chosen: slice) -> Iterator[tuple[Cutoff, list[str]]]:
-    with pool(1) as alone:
-        proof = Proof(experiment, part, folder, alone)
-        for i, cutoff in list(enumerate(proof.cutoffs(CUTOFFS)))[chosen]:
-            yield cutoff, [str(v) for how in REPLACEMENTS for v in proof.check(cutoff, how, seed=i)]
+@pytest.fixture(scope="module")
+def small(experiment: Experiment, tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    """Enough of the market for what is caught at the first cutoffs."""
+    store = ingest(experiment.source, tmp_path_factory.mktemp("store") / "store")
+    return _with_a_suspension(sample(store, days=32, before=0, stocks=36))
+
+
+def _with_a_suspension(market: Sample) -> Sample:
+    """The market with one stock suspended for four days within the cutoffs: few are, in a small one."""
+    days = market.tables["bars"]["date"].unique().sort()[24:28]
+    stock = market.tables["daily"]["symbol"].unique().sort()[7]
+    there = (pl.col("symbol") == stock) & pl.col("date").is_in(days.implode())
+    stopped = {"volume": pl.lit(0), "amount": pl.lit(0.0), "vwap": pl.lit(None, pl.Float64), "suspended": pl.lit(True)}
+    changed = [pl.when(there).then(value).otherwise(pl.col(name)).alias(name) for name, value in stopped.items()]
+    tables = {"daily": market.tables["daily"].with_columns(changed), "bars": market.tables["bars"].filter(~there)}
+    return dataclasses.replace(market, tables={**market.tables, **tables})
+
+
+def _checked(proof: Proof, cutoffs: list[tuple[int, Cutoff]], every: int = 1) -> Iterator[Checked]:
+    for turn, (i, cutoff) in enumerate(cutoffs):
+        for how in REPLACEMENTS[: 1 + (turn % every == 0)]:
+            yield proof.check(cutoff, how, seed=i)
+
+
+def _lines(checked: Iterator[Checked]) -> set[str]:
+    return {str(violation) for each in checked for violation in each.violations}
+
+
+def _possible(base_bars: dict[str, int]) -> set[tuple[str, str]]:
+    """(granularity, feature) that bars of so many base bars can have."""
+    return {(name, f.name) for name, m in base_bars.items() for f in FEATURES.values() if f.min_bars <= m}
 
 
 @pytest.mark.parametrize("share", range(PARTS))
 def test_no_value_depends_on_the_future(experiment: Experiment, part: Sample, tmp_path: Path, share: int) -> None:
-    checked = dict(_checked(experiment, part, tmp_path, slice(share, None, PARTS)))
-    assert len(checked) == CUTOFFS // PARTS >= 14
-    assert {line for lines in checked.values() for line in lines} == set()
+    with pool(1) as alone:
+        proof = Proof(experiment, part, tmp_path, alone)
+        cutoffs = list(enumerate(proof.cutoffs()))[share::PARTS]
+        assert len(cutoffs) == CUTOFFS // PARTS >= 28
+        assert _lines(_checked(proof, cutoffs, EVERY)) == set()
+    assert proof.features == _possible({"week": 40, "day": 8, "60min": 2, "30min": 1})
+    assert all(proof.varied(cutoff) == proof.features for _, cutoff in cutoffs)
 
 
-def test_cutoffs_lie_at_day_ends_within_days_and_before_events(
-    experiment: Experiment, part: Sample, tmp_path: Path
+def test_cutoffs_lie_at_closes_before_opens_within_days_and_before_events(
+    lean: Experiment, part: Sample, tmp_path: Path
 ) -> None:
     with pool(1) as alone:
-        proof = Proof(experiment.model_copy(update={"network": {}}), part, tmp_path, alone)
-    cutoffs = proof.cutoffs(CUTOFFS)
-    assert len(cutoffs) >= 55
-    assert sum(c.bars is None for c in cutoffs) == CUTOFFS // 2
-    review = part.tables["index_members"]["start"].max()
-    assert any(c.day == max(d for d in proof.days if d < review) for c in cutoffs)
+        proof = Proof(lean, part, tmp_path, alone)
+    cutoffs = proof.cutoffs()
+    assert len(set(cutoffs)) == CUTOFFS >= 55
+    assert sum(c.bars is None for c in cutoffs) >= 20
+    assert sum(c.bars == 0 for c in cutoffs) >= 5
+    # Bars of 30 minutes: an even number of them closes an hour.
+    assert sum(c.bars is not None and c.bars > 0 and c.bars % 2 == 0 for c in cutoffs) >= 5
+    assert sum(c.bars is not None and c.bars % 2 == 1 for c in cutoffs) >= 5
+    resumed = part.tables["bars"]["date"].unique().sort()[28]
+    first = [c.day for c in cutoffs[:24]]
+    assert max(day for day in proof.days if day < resumed) in first
 
 
-def _feature(name: str, function: Callable[[Bars], Array]) -> Callable[[pytest.MonkeyPatch], None]:
-    def plant(patch: pytest.MonkeyPatch) -> None:
-        patch.setitem(FEATURES, name, dataclasses.replace(FEATURES[name], function=function))
-
-    return plant
-
-
-def _ahead(values: Array, rows: int) -> Array:
-    """Values from `rows` rows later, NaN past the end."""
-    out = np.full(values.shape, np.nan)
-    out[: max(len(values) - rows, 0)] = values[rows:]
-    return out
-
-
-def _of_day(bars: Bars, values: Array) -> Array:
-    """The sum over the bar's whole day, for each of its bars."""
-    days = values.reshape(-1, bars.bars_a_day, values.shape[1]).sum(axis=1)
-    return np.repeat(days, bars.bars_a_day, axis=0)
-
-
-def _z(values: Array, fitted: Array) -> Array:
-    """Values by the mean and deviation of all that is fitted on, whatever its date."""
-    kept = fitted[np.isfinite(fitted)]
-    return (values - kept.mean()) / kept.std() if len(kept) else values
-
-
-class _ClosesOfTheDay(Grid):
-    """Every bar closes at the day's close."""
-
-    @cached_property
-    def close(self) -> Array:
-        return np.repeat(Grid.close.func(self)[:, -1:], self.bars, axis=1)
+@pytest.mark.parametrize(
+    ("base_bar", "session", "days", "base_bars"),
+    [
+        ("1min", HOUR, 19, {"week": 300, "day": 60, "60min": 60, "30min": 30, "1min": 1}),
+        ("5min", MORNING, 20, {"week": 120, "day": 24, "60min": 12, "30min": 6, "5min": 1}),
+        ("15min", MORNING, 24, {"week": 40, "day": 8, "60min": 4, "30min": 2, "15min": 1}),
+        ("day", Session(), 46, {"week": 5, "day": 1}),
+    ],
+)
+def test_no_feature_of_any_base_bar_depends_on_the_future(
+    tmp_path: Path, base_bar: str, session: Session, days: int, base_bars: dict[str, int]
+) -> None:
+    settings = [f"source.bar={base_bar}", "source.days=48", "source.stocks=37", "source.start=2021-03-01"]
+    experiment = proof_settings(load(TINY, [*settings, 'granularity=[{name="day",bar="day"}]']))
+    market = sample(ingest(experiment.source, tmp_path / "store"), days=days, before=0, stocks=34)
+    if base_bar != "day":
+        bars = market.tables["bars"].filter(pl.col("bar") < session.bars_a_day(base_bar))
+        market = dataclasses.replace(market, session=session, tables={**market.tables, "bars": bars})
+    with pool(1) as alone:
+        proof = Proof(experiment.model_copy(update={"network": {}}), market, tmp_path / "proof", alone)
+        cutoffs = proof.cutoffs()
+        assert len(set(cutoffs)) == CUTOFFS >= 55
+        checked = [proof.check(c, REPLACEMENTS[i % len(REPLACEMENTS)], seed=i) for i, c in enumerate(cutoffs)]
+    assert _lines(iter(checked)) == set()
+    assert min(each.cells for each in checked) > 10_000
+    assert proof.features == _possible(base_bars)
+    assert all(proof.varied(cutoff) == proof.features for cutoff in cutoffs)
 
 
-def _on_market(name: str, change: Callable[..., object]) -> Callable[[pytest.MonkeyPatch], None]:
-    def plant(patch: pytest.MonkeyPatch) -> None:
-        real = getattr(market_stage, name)
-        patch.setattr(market_stage, name, lambda *given: change(real(*given), *given))
-
-    return plant
-
-
-def _next_day(panel: Array) -> Array:
-    return np.vstack([panel[1:], panel[-1:]])
-
-
-def _survivors(universe: Array, settings: object, facts: market_stage.Facts, lookback: int) -> Array:
-    return universe & facts.quotes.traded[-3:].any(axis=0)
-
-
-def _todays_universe(known: Array, settings: object, facts: market_stage.Facts, lookback: int) -> Array:
-    return known & (facts.quotes.amount > np.nanmedian(facts.quotes.amount, axis=1, keepdims=True))
-
-
-def _forward_adjusted(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Quotes, "adjusted", lambda self, field: getattr(self, field) * self.factor / self.factor[-1])
-
-
-def _on_normaliser(change: Callable[[Array, Array], Array]) -> Callable[[pytest.MonkeyPatch], None]:
-    """`change` gets a feature [bars, stocks] and its members before each date is normalised."""
-
-    def plant(patch: pytest.MonkeyPatch) -> None:
-        real = month_stage.normalise
-        patch.setattr(month_stage, "normalise", lambda x, members, log: real(change(x, members), members, log))
-
-    return plant
-
-
-def _backward_filled(x: Array, members: Array) -> Array:
-    filled = x.copy()
-    for row in range(len(x) - 2, -1, -1):
-        filled[row] = np.where(np.isnan(filled[row]), filled[row + 1], filled[row])
-    return filled
-
-
-def _clipped_over_all_dates(x: Array, members: Array) -> Array:
-    kept = x[members & np.isfinite(x)]
-    return np.clip(x, kept.min() + 0.3 * np.ptp(kept), None) if len(kept) else x
-
-
-LEAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
-    "a feature shifted by -1": _feature("close_ret", lambda b: np.log(_ahead(b.close, 1) / b.close)),
-    # Squashed, because the normaliser undoes an affine map of its whole input.
-    "a whole-sample z-score": _feature("close_position", lambda b: np.tanh(_z(b.close, b.close))),
-    "the label inside a feature": _feature("range", lambda b: _ahead(b.close, 5 * b.bars_a_day) / b.close),
-    "the day's amount in its first bar": _feature("log_amount", lambda b: b.total("a") / _of_day(b, b.total("a"))),
-    "backward fill of missing values": _on_normaliser(_backward_filled),
-    "today's close used at 10:30": lambda patch: patch.setattr(month_stage, "Grid", _ClosesOfTheDay),
-    "a normaliser fitted on all dates": _on_normaliser(_clipped_over_all_dates),
-    "forward-adjusted prices": _forward_adjusted,
-    "a factor applied a day before its ex-date": _on_market(
-        "quotes", lambda q, *_: dataclasses.replace(q, factor=_next_day(q.factor))
-    ),
-    "tomorrow's trading in the universe": _on_market("members", lambda u, s, f, n: u & _next_day(f.quotes.traded)),
-    "today's amount in the universe at the open": _on_market("known_before_open", _todays_universe),
-    "survivors only": _on_market("members", _survivors),
-    "tomorrow's index list": _on_market(
-        "membership", lambda lists, *_: {name: _next_day(panel) for name, panel in lists.items()}
-    ),
-}
+def _first_caught(experiment: Experiment, market: Sample, folder: Path) -> list[str]:
+    """What is found at the first cutoff at which anything is."""
+    with pool(1) as alone, np.errstate(all="ignore"):
+        proof = Proof(experiment, market, folder, alone)
+        for checked in _checked(proof, list(enumerate(proof.cutoffs()))):
+            if checked.violations:
+                return [str(violation) for violation in checked.violations]
+    return []
 
 
 @pytest.mark.parametrize("leak", LEAKS)
 def test_a_planted_leak_is_caught(
-    experiment: Experiment, part: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leak: str
+    lean: Experiment, small: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leak: str
 ) -> None:
     LEAKS[leak](monkeypatch)
-    # Without networks: what a leak reaches first is enough, and it is found in seconds.
-    lean = experiment.model_copy(update={"network": {}})
-    with np.errstate(all="ignore"):
-        assert any(lines for _, lines in _checked(lean, part, tmp_path, slice(0, 8)))
+    assert _first_caught(lean, small, tmp_path)
+
+
+@pytest.mark.parametrize("leak", LEAKS_INTO_SAMPLES)
+def test_a_leak_planted_after_the_features_is_caught(
+    experiment: Experiment, part: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leak: str
+) -> None:
+    LEAKS_INTO_SAMPLES[leak](monkeypatch)
+    assert any(line.startswith(("windows", "scores")) for line in _first_caught(experiment, part, tmp_path))
 
 
 def test_a_leak_reaches_the_scores(
     experiment: Experiment, part: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     LEAKS["a feature shifted by -1"](monkeypatch)
-    lines = [line for _, lines in _checked(experiment, part, tmp_path, slice(0, 2)) for line in lines]
-    for what in ("features.day", "windows.day", "scores.day.5d"):
+    lines = _first_caught(experiment, part, tmp_path)
+    for what in ("raw.day close_ret:", "features.day close_ret:", "windows.day:", "scores.day.5d:"):
         assert any(line.startswith(what) for line in lines), what
+    assert not any(line.startswith("raw.day open_ret") for line in lines)
+
+
+@pytest.fixture(scope="module")
+def untouched(lean: Experiment, small: Sample, tmp_path_factory: pytest.TempPathFactory) -> Proof:
+    with pool(1) as alone:
+        return Proof(lean, small, tmp_path_factory.mktemp("untouched"), alone)
+
+
+def test_the_raw_values_are_those_that_the_build_normalises(untouched: Proof) -> None:
+    seen = untouched.known.observed
+    for granularity in untouched.granularities:
+        raw, panel = seen[f"raw.{granularity.name}"], seen[f"features.{granularity.name}"]
+        members = np.repeat(seen["U before the open"].values, len(raw.values) // len(untouched.bar_days), axis=0)
+        for i, name in enumerate(raw.features):
+            made = normalise(raw.values[..., i], members, FEATURES[name].log)
+            assert made.tobytes() == np.ascontiguousarray(panel.values[..., i]).tobytes(), f"{granularity.name} {name}"
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_a_planted_control_that_sees_nothing_later_is_not_caught(
+    lean: Experiment, small: Sample, untouched: Proof, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, control: str
+) -> None:
+    CONTROLS[control](monkeypatch)
+    with pool(1) as alone, np.errstate(all="ignore"):
+        proof = Proof(lean, small, tmp_path, alone)
+        assert _lines(_checked(proof, list(enumerate(proof.cutoffs()))[:4], 4)) == set()
+    pairs = [(panel.values, proof.known.observed[name].values) for name, panel in untouched.known.observed.items()]
+    assert any(not np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in pairs)
+
+
+def test_prove_says_what_it_proved_and_names_what_it_catches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(causality, "CUTOFFS", 1)
+    monkeypatch.chdir(tmp_path)
+    experiment = load(TINY, ["workers=1"])
+
+    first, second, third = prove(experiment, base=tmp_path, progress=Lines(sys.stderr))
+    assert first.startswith("1 cutoffs × 2 replacements of what comes after: 0 of ")
+    assert second.startswith("features, raw and normalised: 30min 12; 60min 15; day 26; week 26; and quotes")
+    assert third.startswith("30min bars cannot give: 30min amount_concentration ")
+    assert "prove: 100%" in capsys.readouterr().err
+    LEAKS["a feature shifted by -1"](monkeypatch)
+    with pytest.raises(
+        CheckError,
+        match=r"^known values depend on what comes after the cutoff in \d+ places; the first is raw\.day close_ret: "
+        r"\d+ cells differ at 2021-\d\d-\d\d at the close under another future, first \d{6}\.S[HZ] known on "
+        r"2021-\d\d-\d\d$",
+    ):
+        prove(experiment, base=tmp_path, progress=Lines(sys.stderr))

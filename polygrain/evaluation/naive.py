@@ -38,7 +38,8 @@ def naive_composite(quotes: Quotes, members: Array) -> NaiveScores:
         if used:
             known = np.isfinite(ranks)
             total = np.where(known, ranks, 0.0).sum(axis=0)
-            scores[rows] = np.where(known.any(axis=0), total / len(used), np.nan)
+            # All of them, whichever the data has: what it has some day must not scale the days before.
+            scores[rows] = np.where(known.any(axis=0), total / len(components), np.nan)
     return NaiveScores(scores, missing)
 
 

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from polygrain.errors import ConfigError, DataError
 from polygrain.execution.fills import fill_named
-from polygrain.execution.ledger import Ledger, Market, market
+from polygrain.execution.ledger import Ledger, Market, market, total
 from polygrain.execution.quotes import Quotes
 from polygrain.spec import Spec
 from polygrain.store.panel import Array, Panel
@@ -167,8 +167,8 @@ def rebalanced(before: Array, cash: float, buyable: Array, sellable: Array, *, r
     frozen = ~(buyable | sellable)
     taken = taken[~frozen[taken]]
     after[taken] = 0.0
-    worth = cash + float(before.sum())
-    left = worth - float(after.sum())
+    worth = cash + total(before)
+    left = worth - total(after)
     can_buy, can_sell = buyable[taken], sellable[taken]
     capped, floored = taken[~can_buy], taken[~can_sell & held[taken]]
     equal = _level(left, len(taken), before[capped], before[floored])

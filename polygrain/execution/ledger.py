@@ -35,6 +35,14 @@ def market(quotes: Quotes, fill: Fill) -> Market:
     return Market(quotes.valuation, mark, buyable(quotes, fill), sellable(quotes, fill), quotes.last_day)
 
 
+def total(values: Array) -> float:
+    """The sum of values [symbols], whose last digit does not depend on which other stocks the market has or will have.
+
+    numpy adds in groups by position, so what is not held is left out first.
+    """
+    return float(values[values != 0].sum())
+
+
 class Ledger:
     """Holdings of one portfolio, started from cash 1 and traded at one fill.
 
@@ -67,17 +75,19 @@ class Ledger:
 
         What is not held is cash. Returns Σ|Δw|, purchases and sales as a fraction of the value before costs.
         """
-        worth = self.cash + float(before.sum())
-        traded = float(np.abs(after - before).sum()) / worth
+        worth = self.cash + total(before)
+        traded = total(np.abs(after - before)) / worth
         held = np.flatnonzero(after)
         self.shares = np.zeros(after.shape)
         self.shares[held] = after[held] / self.market.mark[day, held]
-        self.cash = worth - float(after.sum())
+        self.cash = worth - total(after)
         self.net *= 1.0 - self.cost_per_side * traded
         return traded
 
     def closes(self, first: int, stop: int) -> Array:
         """Value before costs at the closes of the days first..stop−1."""
         held = np.flatnonzero(self.shares)
-        values: Array = (self.market.valuation[first:stop, held] * self.shares[held]).sum(axis=1) + self.cash
+        worth = self.market.valuation[first:stop, held] * self.shares[held]
+        # Of rows in one piece each sum is its own; else its last digit would depend on how many days follow.
+        values: Array = np.ascontiguousarray(worth).sum(axis=1) + self.cash
         return values

@@ -4,92 +4,33 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from polygrain.compute import Pool, pool
 from polygrain.config import Experiment
-from polygrain.errors import CheckError, ConfigError
-from polygrain.market.rules import LimitRule
-from polygrain.market.session import Session
+from polygrain.errors import CheckError
 from polygrain.pipeline import store_folder
 from polygrain.plugins import use
 from polygrain.progress import Progress
-from polygrain.prove.observe import DAY, Models, Observation, moment, observe, run_stages, train_before
-from polygrain.prove.perturb import INTERVALS, REPLACEMENTS, Cutoff, Held, Replacement, replace
+from polygrain.prove.compare import Checked, compare
+from polygrain.prove.cutoffs import DAY, Cutoff, choose, moment
+from polygrain.prove.features import impossible
+from polygrain.prove.observe import Models, Observation, observe, run_stages, train_before
+from polygrain.prove.perturb import REPLACEMENTS, Replacement, replace
+from polygrain.prove.sample import Sample, read_sample, sample
 from polygrain.sources.ingest import ingest
-from polygrain.sources.source import REFERENCE
 from polygrain.store.panel import Array
-from polygrain.store.store import Store
 
-SYMBOLS = 64
-BAR_DAYS = 52
-DAYS_BEFORE = 70
 CUTOFFS = 56
 LOOKBACK = 5
 TRAINING_DAYS = 16
 LEAST_LABELS = 20
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A small part of a store, as canonical tables."""
-
-    session: Session
-    limits: LimitRule
-    base_bar: str
-    tables: Mapping[str, pl.DataFrame]
-
-    def source(self, tables: Mapping[str, pl.DataFrame]) -> Held:
-        """The sample's market with these tables in the place of its own."""
-        return Held(held_session=self.session, held_limits=self.limits, bar=self.base_bar, tables=tables)
-
-
-@dataclass(frozen=True)
-class Violation:
-    """A value known at the cutoff that changed with what comes after it."""
-
-    cutoff: Cutoff
-    replacement: Replacement
-    what: str
-    cells: int
-    first: str
-
-    def __str__(self) -> str:
-        return f"{self.what}: {self.cells} cells differ at {self.cutoff} under {self.replacement}, first {self.first}"
-
-
-def sample(store: Store) -> Sample:
-    """Evenly chosen symbols over the store's middle days; nothing is drawn, so that the sample is always the same."""
-    days = store.bar_days
-    if len(days) < BAR_DAYS:
-        raise ConfigError("source", f"{len(days)} days are too few to prove on; {BAR_DAYS} are needed")
-    start = (len(days) - BAR_DAYS) // 2
-    span = days[start : start + BAR_DAYS]
-    known = store.days.index(span[0])
-    first = store.days[max(0, known - DAYS_BEFORE)]
-    daily = store.daily().filter(pl.col("date").is_between(first, span[-1]))
-    counts = daily.filter(~pl.col("suspended")).group_by("symbol").len().filter(pl.col("len") > BAR_DAYS // 2)
-    symbols = counts["symbol"].sort()
-    symbols = symbols.gather_every(max(1, len(symbols) // SYMBOLS)).head(SYMBOLS).implode()
-    tables = {"daily": daily.filter(pl.col("symbol").is_in(symbols))}
-    if store.facts.base_bar != "day":
-        months = [m for m in store.bar_months if f"{span[0]:%Y-%m}" <= m <= f"{span[-1]:%Y-%m}"]
-        bars = store.bars(months).filter(pl.col("date").is_between(span[0], span[-1]))
-        tables["bars"] = bars.filter(pl.col("symbol").is_in(symbols))
-    for name in REFERENCE:
-        table = store.table(name)
-        if table is not None:
-            tables[name] = table.filter(pl.col("symbol").is_in(symbols))
-    if "index_weights" in tables:
-        whole = pl.col("weight").sum().over("index", "date")
-        tables["index_weights"] = tables["index_weights"].with_columns(pl.col("weight") / whole)
-    return Sample(Session(segments=store.facts.segments), store.facts.limits, store.facts.base_bar, tables)
+# From here on every feature has a value: a week's surge asks for two weeks before its own.
+WARM_DAYS = 15
 
 
 def proof_settings(experiment: Experiment) -> Experiment:
@@ -107,33 +48,32 @@ class Proof:
         stages = run_stages(experiment, sample.source(sample.tables), folder / "as-it-is", pool)
         self.days = stages.market.store.days
         self.bar_days = stages.market.store.bar_days
-        self.base_bars = 0
-        if sample.base_bar != "day":
-            self.base_bars = sample.session.bars_a_day(sample.base_bar)
-        self.trained_to = LOOKBACK + TRAINING_DAYS
-        self.models: Models = train_before(stages, self.trained_to)
-        self.known: Observation = observe(stages, self.models, range(self.trained_to, len(self.bar_days)))
+        self.granularities = stages.granularities
+        self.impossible = impossible(stages.market.store, stages.granularities)
+        self.start = LOOKBACK + TRAINING_DAYS if experiment.network else WARM_DAYS
+        self.models: Models = train_before(stages, self.start)
+        self.known: Observation = observe(stages, self.models, range(self.start, len(self.bar_days)))
 
-    def cutoffs(self, count: int) -> list[Cutoff]:
-        """Cutoffs over the days after the models were trained but the last: first the days before an event of the
-        reference tables, then all days in turn; every second one lies within its day where there are bars."""
-        days = self.bar_days[self.trained_to + 1 : -1]
-        before = {self.days[self.days.index(day) - 1] for day in self._events() if day in self.days[1:]}
-        order = [day for day in days if day in before] + [day for day in days if day not in before]
-        intraday = self.base_bars > 1
-        rng = np.random.default_rng(0)
-        found: list[Cutoff] = []
-        for i in range(count):
-            day = order[(i // 2 if intraday else i) % len(order)]
-            found.append(Cutoff(day, int(rng.integers(1, self.base_bars)) if intraday and i % 2 else None))
-        return found
+    @property
+    def features(self) -> frozenset[tuple[str, str]]:
+        """Every (granularity, feature) that is checked."""
+        panels = {g.name: self.known.observed[f"raw.{g.name}"] for g in self.granularities}
+        return frozenset((name, feature) for name, panel in panels.items() for feature in panel.features)
 
-    def _events(self) -> set[date]:
-        """Days on which an interval of a reference table starts."""
-        starts = ((self.sample.tables.get(name), start) for name, start, _ in INTERVALS)
-        return {day for table, start in starts if table is not None for day in table[start]}
+    @property
+    def base_bars(self) -> int:
+        """Base bars a day, 0 for daily data."""
+        base = self.sample.base_bar
+        return 0 if base == "day" else self.sample.session.bars_a_day(base)
 
-    def check(self, cutoff: Cutoff, replacement: Replacement, seed: int) -> list[Violation]:
+    def cutoffs(self, count: int = CUTOFFS) -> list[Cutoff]:
+        """Cutoffs over the days after the models were trained but the last."""
+        session, base = self.sample.session, self.sample.base_bar
+        lengths = [g.base_bars(session, base) for g in self.granularities]
+        marks = frozenset(n for n in range(1, self.base_bars) if any(n % m == 0 for m in lengths if m > 1))
+        return choose(self.sample.tables, self.bar_days[self.start + 1 : -1], self.base_bars, marks, count)
+
+    def check(self, cutoff: Cutoff, replacement: Replacement, seed: int) -> Checked:
         """Replace everything after the cutoff, run the stages anew, and compare all that is known at the cutoff."""
         rng = np.random.default_rng([seed, REPLACEMENTS.index(replacement)])
         tables = replace(self.sample.tables, cutoff, replacement, rng)
@@ -141,51 +81,27 @@ class Proof:
         shutil.rmtree(folder, ignore_errors=True)
         stages = run_stages(self.experiment, self.sample.source(tables), folder, self.pool)
         last = self.bar_days.index(cutoff.day) - (cutoff.bars is not None)
-        scored = range(self.trained_to, len(self.bar_days))
-        other = observe(stages, self.models, [day for day in scored if day <= last])
-        return self._compare(other, cutoff, replacement)
+        other = observe(stages, self.models, range(self.start, last + 1))
+        return compare(self.known, other, cutoff, replacement, self.days)
 
-    def _compare(self, other: Observation, cutoff: Cutoff, replacement: Replacement) -> list[Violation]:
+    def varied(self, cutoff: Cutoff) -> frozenset[tuple[str, str]]:
+        """The (granularity, feature) that tell stocks apart on the day before the cutoff, raw and normalised."""
         at = moment(cutoff, self.days)
-        number = {symbol: i for i, symbol in enumerate(other.symbols)}
-        found = []
-        for name, ours in self.known.observed.items():
-            rows = np.flatnonzero(ours.known <= at)
-            expected = ours.values[rows]
-            actual = _aligned(other.observed[name].values, rows, expected, self.known.symbols, number)
-            differs = ~_same_bits(expected, actual)
-            if differs.any():
-                where = np.argwhere(differs)[0]
-                day = self.days[int(ours.known[rows[where[0]]]) // DAY]
-                symbol = (
-                    self.known.symbols[where[1]]
-                    if expected.shape[1] == len(self.known.symbols)
-                    else f"track {where[1]}"
-                )
-                found.append(Violation(cutoff, replacement, name, int(differs.sum()), f"{symbol} known on {day}"))
-        return found
+        found = set()
+        for granularity in self.granularities:
+            panels = [self.known.observed[f"{kind}.{granularity.name}"] for kind in ("features", "raw")]
+            day = (panels[0].known > at - DAY) & (panels[0].known <= at)
+            for i, name in enumerate(panels[0].features):
+                if all(_differ(panel.values[day][..., i]) for panel in panels):
+                    found.add((granularity.name, name))
+        return frozenset(found)
 
 
-def _aligned(values: Array, rows: Array, like: Array, symbols: Sequence[str], number: Mapping[str, int]) -> Array:
-    """The rows with columns in the order of `symbols`; a symbol that is gone has the empty value."""
-    if like.shape[1] != len(symbols):
-        return values[rows]
-    empty = (
-        np.zeros(like.shape, like.dtype)
-        if like.dtype == bool or like.ndim == 3
-        else np.full(like.shape, np.nan, like.dtype)
-    )
-    kept = [i for i, symbol in enumerate(symbols) if symbol in number]
-    empty[:, kept] = values[rows][:, [number[symbols[i]] for i in kept]]
-    return empty
-
-
-def _same_bits(a: Array, b: Array) -> Array:
-    if a.dtype == bool:
-        return np.asarray(a == b)
-    bits = np.dtype(f"u{a.dtype.itemsize}")
-    same = np.ascontiguousarray(a).view(bits) == np.ascontiguousarray(b).view(bits)
-    return np.asarray(same | (np.isnan(a) & np.isnan(b)))
+def _differ(values: Array) -> bool:
+    """Whether a row of [rows, stocks] holds two numbers that are not 0 and not the same."""
+    kept = np.where(np.isfinite(values) & (values != 0), values, np.nan)
+    kept = kept[np.isfinite(kept).any(axis=1)]
+    return bool((np.nanmax(kept, axis=1) > np.nanmin(kept, axis=1)).any()) if len(kept) else False
 
 
 @dataclass(frozen=True)
@@ -193,35 +109,80 @@ class _Part:
     """A share of the cutoffs for one process."""
 
     experiment: str
-    store: Path
+    sample: Path
     first: int
     stride: int
     count: int
 
 
-def _check_part(part: _Part) -> list[str]:
+@dataclass(frozen=True)
+class _Found:
+    """What a share of the cutoffs showed: features are (granularity, name)."""
+
+    violations: tuple[str, ...]
+    cutoffs: int
+    cells: int
+    features: frozenset[tuple[str, str]]
+    varied: frozenset[tuple[str, str]]
+    impossible: frozenset[tuple[str, str]]
+
+
+def _check_part(part: _Part) -> _Found:
     experiment = Experiment.model_validate_json(part.experiment, context={"folder": Path()})
     with tempfile.TemporaryDirectory() as folder, pool(1) as alone:
-        proof = Proof(proof_settings(experiment), sample(Store(part.store)), Path(folder), alone)
-        found = []
-        for i, cutoff in list(enumerate(proof.cutoffs(part.count)))[part.first :: part.stride]:
-            for replacement in REPLACEMENTS:
-                found += [str(v) for v in proof.check(cutoff, replacement, seed=i)]
-    return found
+        proof = Proof(proof_settings(experiment), read_sample(part.sample), Path(folder), alone)
+        mine = list(enumerate(proof.cutoffs(part.count)))[part.first :: part.stride]
+        checked = [proof.check(cutoff, how, seed=i) for i, cutoff in mine for how in REPLACEMENTS]
+    return _Found(
+        violations=tuple(str(violation) for each in checked for violation in each.violations),
+        cutoffs=len(mine),
+        cells=sum(each.cells for each in checked),
+        features=proof.features,
+        varied=frozenset().union(*(proof.varied(cutoff) for _, cutoff in mine)),
+        impossible=frozenset((name, f) for name, missing in proof.impossible.items() for f in missing),
+    )
 
 
 def prove(experiment: Experiment, *, base: Path, progress: Progress) -> list[str]:
-    """Check a sample of the config's data at 56 cutoffs under both replacements.
+    """Check a sample of the config's data at 56 cutoffs under every replacement; what was proved, a line each.
 
     CheckError names what depends on the future.
     """
     use(experiment.plugins)
     folder = store_folder(experiment, Path("runs").resolve() / experiment.name, base.resolve())
-    ingest(experiment.source, folder, progress.say)
-    parts = min(4 * experiment.workers, CUTOFFS)
-    tasks = [_Part(experiment.model_dump_json(), folder, i, parts, CUTOFFS) for i in range(parts)]
-    with pool(experiment.workers, experiment.plugins) as workers, progress.step("prove", len(tasks)) as step:
-        found = [line for lines in workers.map(_check_part, tasks, done=lambda *_: step.advance()) for line in lines]
-    if found:
-        raise CheckError(f"{len(found)} values known at a cutoff depend on what comes after it; {found[0]}")
-    return [f"{CUTOFFS} cutoffs × {len(REPLACEMENTS)} replacements of what comes after: 0 violations"]
+    store = ingest(experiment.source, folder, progress.say)
+    began, parts = time.monotonic(), min(4 * experiment.workers, CUTOFFS)
+    with tempfile.TemporaryDirectory() as shared, pool(experiment.workers, experiment.plugins) as workers:
+        sample(store).write(Path(shared))
+        tasks = [_Part(experiment.model_dump_json(), Path(shared), i, parts, CUTOFFS) for i in range(parts)]
+        with progress.step("prove", len(tasks)) as step:
+            found = workers.map(_check_part, tasks, done=lambda *_: step.advance())
+    violations = [line for each in found for line in each.violations]
+    if violations:
+        places = f"known values depend on what comes after the cutoff in {len(violations)} places"
+        raise CheckError(f"{places}; the first is {violations[0]}")
+    return _account(found, store.facts.base_bar, time.monotonic() - began)
+
+
+def _account(found: list[_Found], base_bar: str, seconds: float) -> list[str]:
+    """What was proved, and what could not be."""
+    cutoffs, cells = sum(each.cutoffs for each in found), sum(each.cells for each in found)
+    unvaried = found[0].features - frozenset().union(*(each.varied for each in found))
+    lines = [
+        f"{cutoffs} cutoffs × {len(REPLACEMENTS)} replacements of what comes after: 0 of {cells:,} values differ, "
+        f"{seconds:.0f} s",
+        f"features, raw and normalised: {_by_granularity(found[0].features - unvaried, count=True)}; and quotes, "
+        "universes, labels, Rank ICs, windows, scores and the NAV",
+    ]
+    if found[0].impossible:
+        lines.append(f"{base_bar} bars cannot give: {_by_granularity(found[0].impossible)}")
+    if unvaried:
+        lines.append(f"nothing shown, for it tells no stocks apart in the sample: {_by_granularity(unvaried)}")
+    return lines
+
+
+def _by_granularity(features: frozenset[tuple[str, str]], *, count: bool = False) -> str:
+    """Features by granularity, as names or as their number."""
+    granularities = sorted({granularity for granularity, _ in features})
+    named = {g: sorted(feature for of, feature in features if of == g) for g in granularities}
+    return "; ".join(f"{g} {len(names) if count else ' '.join(names)}" for g, names in named.items())

@@ -15,14 +15,17 @@ from polygrain.config import Experiment
 from polygrain.evaluation.rank_ic import rank_ic
 from polygrain.evaluation.tracks import SELECTIONS, tracks
 from polygrain.execution.fills import FILLS
+from polygrain.execution.quotes import FIELDS
 from polygrain.features.build import build
 from polygrain.features.granularity import Granularity
+from polygrain.features.panels import open_panel
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.scoring import Scores, all_scores
 from polygrain.pipeline.training import coarse_to_fine, panel_file
-from polygrain.prove.perturb import Cutoff
+from polygrain.prove.cutoffs import CLOSE, DAY
+from polygrain.prove.features import granularities, names, raw
 from polygrain.samples.labels import standardise, tradable
-from polygrain.samples.windows import PanelFile, Samples
+from polygrain.samples.windows import Samples
 from polygrain.sources.ingest import ingest
 from polygrain.sources.source import Source
 from polygrain.store.panel import Array, Panel
@@ -31,19 +34,21 @@ from polygrain.training.folds import Fold
 from polygrain.training.walk_forward import predict
 from polygrain.universe import evaluate
 
-# Moments are whole numbers: day number × DAY + base bars that have closed; the close comes after all of them.
-DAY = 10_000
-CLOSE = DAY - 1
 REBALANCE = 5
 CHUNK = 512
 
 
 @dataclass(frozen=True)
 class Observed:
-    """Values [rows, symbols(, features)] and, per row, the moment from which they are known."""
+    """Values [rows, columns(, features)] and, per row, the moment from which they are known.
+
+    Columns are symbols, or tracks where `by_track`.
+    """
 
     values: Array
     known: Array
+    features: tuple[str, ...] = ()
+    by_track: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,9 @@ class Stages:
     """The real stages up to the samples, run on one source in one folder."""
 
     market: Market
+    granularities: tuple[Granularity, ...]
+    panels: dict[str, Path]
     samples: dict[tuple[str, ...], dict[int, Samples]]
-    panels: dict[str, PanelFile]
 
     @property
     def days(self) -> int:
@@ -71,20 +77,24 @@ class Stages:
 
 
 def run_stages(experiment: Experiment, source: Source, folder: Path, pool: Pool) -> Stages:
-    """Ingest, universe, features, labels and samples of the experiment on `source`."""
+    """Ingest, universe, features, labels and samples of the experiment on `source`.
+
+    Features are built for every granularity that the base bars give, samples for the experiment's own.
+    """
     store = ingest(source, folder)
     market = Market(experiment, store)
+    every = granularities(experiment, market.session, store.facts.base_bar)
     precision = experiment.panels.precision
-    paths = build(store, experiment.granularity, market.before_open, folder / "features", pool, precision=precision)
-    panels = {g.name: panel_file(g, market, paths[g.name]) for g in coarse_to_fine(market)}
+    panels = build(store, every, market.before_open, folder / "features", pool, precision=precision)
+    files = {g.name: panel_file(g, market, panels[g.name]) for g in coarse_to_fine(market)}
     members = market.members[market.bar_rows]
     samples: dict[tuple[str, ...], dict[int, Samples]] = {}
     targets = {h: market.targets(experiment.label, h) for h in experiment.label.days}
     for network in experiment.network.values():
-        for names in network.models(list(panels)).values():
-            files = [panels[name] for name in names]
-            samples[names] = {h: Samples(files, targets[h], members, experiment.protocol.lookback) for h in targets}
-    return Stages(market, samples, panels)
+        for wanted in network.models(list(files)).values():
+            chosen = [files[name] for name in wanted]
+            samples[wanted] = {h: Samples(chosen, targets[h], members, experiment.protocol.lookback) for h in targets}
+    return Stages(market, tuple(every), panels, samples)
 
 
 def train_before(stages: Stages, last: int) -> Models:
@@ -93,11 +103,11 @@ def train_before(stages: Stages, last: int) -> Models:
     options = experiment.protocol.options.model_copy(update={"max_epochs": 1, "every": 1})
     models: Models = {}
     for network in experiment.network.values():
-        for model, names in network.models(list(stages.panels)).items():
-            for horizon, samples in stages.samples[names].items():
+        for model, wanted in network.models([g.name for g in coarse_to_fine(stages.market)]).items():
+            for horizon, samples in stages.samples[wanted].items():
                 days = tuple(range(experiment.protocol.lookback - 1, last + 1 - experiment.label.purge(horizon)))
                 fold = Fold(number=0, train=days[:-1], valid=days[-1:], test=())
-                models[model, horizon] = (names, fit(network, samples, fold, options, seed=1).module)
+                models[model, horizon] = (wanted, fit(network, samples, fold, options, seed=1).module)
     return models
 
 
@@ -112,10 +122,14 @@ def observe(stages: Stages, models: Models, scored: Sequence[int]) -> Observatio
     def closes(values: Array, after: int = 0) -> Observed:
         return Observed(values, (day + after) * DAY + CLOSE)
 
-    for field in ("open", "high", "low", "close", "vwap", "amount", "factor", "traded", "up_limit", "down_limit"):
+    for field in (*FIELDS, "factor", "traded", "age", "up_limit", "down_limit", "valuation"):
         seen[f"quotes.{field}"] = closes(getattr(quotes, field))
-    seen["quotes.valuation"] = closes(quotes.valuation)
+    if quotes.st is not None:
+        seen["quotes.st"] = closes(quotes.st)
+    for name, members in market.facts.index_members.items():
+        seen[f"index.{name}"] = Observed(members, day * DAY)
     seen["U"] = closes(market.members)
+    seen["U before the open"] = Observed(market.before_open, market.bar_rows * DAY)
     lag = FILLS[label.fill].lag
     seen["M"] = closes(tradable(market.members, quotes, label.fill), lag)
     for name, expression in experiment.evaluation.universes.items():
@@ -126,22 +140,25 @@ def observe(stages: Stages, models: Models, scored: Sequence[int]) -> Observatio
         returns = label.returns(quotes, horizon)
         seen[f"label.{horizon}d"] = closes(label.targets(quotes, market.members, horizon), lag + horizon)
         ics = rank_ic(naive, returns, tradable(market.members, quotes, label.fill) & np.isfinite(returns))
-        seen[f"rank_ic.{horizon}d"] = closes(ics[:, None], lag + horizon)
+        seen[f"rank_ic.{horizon}d"] = Observed(ics[:, None], (day + lag + horizon) * DAY + CLOSE, by_track=True)
     seen |= _features(stages)
     days = [day for day in scored if day < stages.days]
     seen |= _windows(stages, days)
     seen |= _scores(stages, models, days)
-    seen["nav"] = closes(_nav(market, naive))
+    seen["nav"] = Observed(_nav(market, naive), day * DAY + CLOSE, by_track=True)
     return Observation(quotes.axes.symbols, seen)
 
 
 def _features(stages: Stages) -> dict[str, Observed]:
-    """Every panel, raw rows as the windows read them."""
-    market = stages.market
+    """The values of every panel before they were normalised, and after."""
+    market, wanted = stages.market, stages.granularities
+    values, features = raw(market.store, wanted), names(market.store, wanted)
     found = {}
-    for granularity in coarse_to_fine(market):
-        values = np.load(stages.panels[granularity.name].path, mmap_mode="r")
-        found[f"features.{granularity.name}"] = Observed(np.asarray(values), _row_moments(market, granularity))
+    for granularity in wanted:
+        name, known = granularity.name, _row_moments(market, granularity)
+        panel = open_panel(stages.panels[name])
+        found[f"raw.{name}"] = Observed(values[name], known, features[name])
+        found[f"features.{name}"] = Observed(np.asarray(panel.values), known, panel.features)
     return found
 
 
@@ -161,9 +178,9 @@ def _windows(stages: Stages, days: Sequence[int]) -> dict[str, Observed]:
     known = stages.market.bar_rows[list(days)] * DAY + CLOSE
     every = torch.arange(len(stages.market.store.symbols))
     found = {}
-    for names, by_horizon in stages.samples.items():
+    for wanted, by_horizon in stages.samples.items():
         samples = next(iter(by_horizon.values()))
-        for name in names:
+        for name in wanted:
             x = [samples.x(day, every)[name].numpy().swapaxes(0, 1).copy() for day in days]
             found[f"windows.{name}"] = Observed(np.reshape(x, (len(days), len(every), -1)), known)
     return found
@@ -175,9 +192,9 @@ def _scores(stages: Stages, models: Models, days: Sequence[int]) -> dict[str, Ob
         return {}
     market = stages.market
     panels = {}
-    for (model, horizon), (names, module) in models.items():
+    for (model, horizon), (wanted, module) in models.items():
         panel = np.full((stages.days, len(market.store.symbols)), np.nan, np.float32)
-        panel[list(days)] = standardise(predict(module, stages.samples[names][horizon], days, CHUNK))
+        panel[list(days)] = standardise(predict(module, stages.samples[wanted][horizon], days, CHUNK))
         panels[model, horizon] = panel
     made = all_scores(market, {1: Scores(valid=panels, test=panels)}).test
     known = market.bar_rows * DAY + CLOSE
@@ -198,8 +215,3 @@ def _nav(market: Market, scores: Array) -> Array:
         days=[int(d) for d in days],
     )
     return np.concatenate([result.net, result.benchmark]).T
-
-
-def moment(cutoff: Cutoff, days: Sequence[object]) -> int:
-    """The cutoff as a moment over the quotes' days."""
-    return list(days).index(cutoff.day) * DAY + (CLOSE if cutoff.bars is None else cutoff.bars)

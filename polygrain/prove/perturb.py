@@ -1,208 +1,204 @@
-"""A market whose future has been replaced: everything up to a cutoff is kept, everything after it is other data.
+"""A market with another future: everything known at a cutoff is kept, everything after it is other data.
 
-A cutoff is a day and, within it, a number of base bars that have closed; `bars = None` is the day's end. Two
-replacements, because each sees leaks that the other cannot: noise (other prices, volumes, factors, limits, ST,
-listings, index lists, industries) and missing (bars, stock-days and whole stocks' futures gone).
+Of its own day a cutoff within the day knows the base bars that have closed and what was announced before the open:
+factor, ST, limits, shares, a listing, and that a stock is not suspended. A day's row is known at the close.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Literal
 
 import numpy as np
 import polars as pl
-from pydantic import ConfigDict
 
-from polygrain.market.calendar import month_of
-from polygrain.market.rules import LimitRule
-from polygrain.market.session import Session
-from polygrain.sources.source import Source
-from polygrain.store.commit import fingerprint
+from polygrain.prove.cutoffs import INTERVALS, Cutoff
+from polygrain.prove.tables import ended_intervals, ended_weights, other_intervals, other_weights
+from polygrain.store.panel import Array
+from polygrain.store.tables import SCHEMAS
 
-Replacement = Literal["noise", "missing"]
-REPLACEMENTS: tuple[Replacement, ...] = ("noise", "missing")
-Act = Callable[[pl.DataFrame, np.random.Generator], pl.DataFrame]
-INTERVALS = (
-    ("index_members", "start", "end"),
-    ("industries", "start", "end"),
-    ("listings", "listed", "delisted"),
-)
+Replacement = Literal["another future", "no future"]
+REPLACEMENTS: tuple[Replacement, ...] = ("another future", "no future")
 
-
-@dataclass(frozen=True)
-class Cutoff:
-    """What is known: all days before `day`, and of `day` the first `bars` base bars, or all of it when None."""
-
-    day: date
-    bars: int | None = None
-
-    def __str__(self) -> str:
-        return f"{self.day} after {self.bars} base bars" if self.bars is not None else f"{self.day} at the close"
-
-
-class Held(Source):
-    """A source over tables that are already in memory, in the canonical schemas."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-
-    held_session: Session
-    held_limits: LimitRule
-    bar: str
-    tables: Mapping[str, pl.DataFrame]
-
-    def fingerprint(self) -> str:
-        return fingerprint({name: _digest(table) for name, table in sorted(self.tables.items())})
-
-    @property
-    def base_bar(self) -> str:
-        return self.bar
-
-    @property
-    def session(self) -> Session:
-        return self.held_session
-
-    @property
-    def limits(self) -> LimitRule:
-        return self.held_limits
-
-    def bars(self) -> Iterator[tuple[str, pl.DataFrame]]:
-        if "bars" not in self.tables:
-            return
-        bars = self.tables["bars"]
-        for month in sorted({month_of(day) for day in bars["date"].unique()}):
-            yield month, bars.filter(pl.col("date").dt.strftime("%Y-%m") == month)
-
-    def daily(self) -> pl.DataFrame | None:
-        return self.tables.get("daily")
-
-    def reference(self, name: str) -> pl.DataFrame | None:
-        return self.tables.get(name)
-
-    def notes(self) -> tuple[str, ...]:
-        return ()
-
-
-def _digest(table: pl.DataFrame) -> str:
-    return fingerprint([table.columns, [str(t) for t in table.dtypes], table.hash_rows().to_list()])
-
-
-def after(cutoff: Cutoff, *, daily: bool) -> pl.Expr:
-    """Rows that are not known at the cutoff. A day's row of the daily table is known at that day's close only."""
-    later = pl.col("date") > cutoff.day
-    if cutoff.bars is None:
-        return later
-    of_day = pl.col("date") == cutoff.day
-    return later | (of_day if daily else of_day & (pl.col("bar") >= cutoff.bars))
+_KEY = ["date", "symbol"]
+_PRICES = ("open", "high", "low", "close")
+_ANNOUNCED = ("up_limit", "down_limit", "float_shares", "total_shares", "book_value")
+# Shares of the stocks that have no future, of single bars that are gone, and of the stock-days by what becomes of them.
+_GONE, _NO_BAR = 0.15, 0.2
+_ABSENT, _SUSPENDED, _LOCKED = 0.15, 0.15, 0.1
 
 
 def replace(
     tables: Mapping[str, pl.DataFrame], cutoff: Cutoff, how: Replacement, rng: np.random.Generator
 ) -> dict[str, pl.DataFrame]:
-    """The tables with all that is not known at the cutoff replaced.
+    """The tables with all that is not known at the cutoff replaced, still in the canonical schemas.
 
-    Of the cutoff's own day an intraday cutoff knows what was announced before the open (factor, ST, limits, shares) and
-    that a stock with closed bars trades; the day's prices, volume and amount it does not know.
+    Another future: other prices, volumes, amounts and extra columns, some days at a limit; other factors, limits,
+    shares, book values and ST flags; stocks, stock-days and single bars gone, stock-days suspended; other listings,
+    index lists, weights and industries. No future: the files end at the cutoff; its day is what the closed bars add up
+    to.
     """
     changed = dict(tables)
-    daily = changed["daily"]
-    bars = changed.get("bars")
-    if how == "noise":
-        daily = _split(daily, after(cutoff, daily=True), _noise, rng)
-        changed["daily"] = _split(daily, pl.col("date") > cutoff.day, _other_flags, rng)
-        for name, start, end in INTERVALS:
-            if name in changed:
-                changed[name] = _other_intervals(changed[name], cutoff.day, start, end, rng)
-        if "index_weights" in changed:
-            later = after(cutoff, daily=True)
-            changed["index_weights"] = _split(changed["index_weights"], later, _other_weights, rng)
-        if bars is not None:
-            changed["bars"] = _split(bars, after(cutoff, daily=False), _noise, rng)
+    symbols = tables["daily"]["symbol"].unique().sort()
+    for name, start, end in INTERVALS:
+        if name in tables and how == "another future":
+            changed[name] = other_intervals(tables[name], cutoff.day, start, end, symbols, rng)
+        elif name in tables:
+            changed[name] = ended_intervals(tables[name], cutoff.day, start, end)
+    if "index_weights" in tables:
+        weights = tables["index_weights"]
+        known = ended_weights(weights, cutoff.day)
+        changed["index_weights"] = known if how == "no future" else other_weights(weights, cutoff.day, symbols, rng)
+    at = _At(tables["daily"], tables.get("bars"), cutoff)
+    return changed | (at.nothing_more() if how == "no future" else at.another_future(rng))
+
+
+@dataclass(frozen=True)
+class _At:
+    """The daily table and the bars at a cutoff."""
+
+    daily: pl.DataFrame
+    bars: pl.DataFrame | None
+    cutoff: Cutoff
+
+    @property
+    def _of_day(self) -> pl.Expr:
+        return pl.col("date") == self.cutoff.day
+
+    @property
+    def _later_days(self) -> pl.Expr:
+        """Rows of the daily table that are not known."""
+        later = pl.col("date") > self.cutoff.day
+        return later if self.cutoff.bars is None else later | self._of_day
+
+    @property
+    def _later_bars(self) -> pl.Expr:
+        later = pl.col("date") > self.cutoff.day
+        return later if self.cutoff.bars is None else later | (self._of_day & (pl.col("bar") >= self.cutoff.bars))
+
+    @property
+    def _waiting(self) -> pl.Expr:
+        """Stocks that trade on the cutoff's day and have no closed bar yet; they keep a bar, which is not known."""
+        if not self.cutoff.bars or self.bars is None:
+            return pl.lit(False)
+        closed = self.bars.filter(self._of_day & (pl.col("bar") < self.cutoff.bars))["symbol"]
+        return self._of_day & ~pl.col("symbol").is_in(closed.unique().implode())
+
+    def another_future(self, rng: np.random.Generator) -> dict[str, pl.DataFrame]:
+        known, later = self.daily.filter(~self._later_days), self.daily.filter(self._later_days)
+        later = later.with_columns(fate=_fates(later, later.select(self._announced(known)).to_series(), rng))
+        kept = later.filter(pl.col("fate") != "absent")
+        other = _other_days(kept, self.cutoff.day, rng).select(known.columns)
+        changed = {"daily": pl.concat([known, other])}
+        if self.bars is None:
+            return changed
+        traded = later.filter(pl.col("fate").is_in(["absent", "suspended"])).select(_KEY)
+        bars = self.bars.filter(self._later_bars).join(traded, on=_KEY, how="anti", maintain_order="left")
+        bars = bars.filter(self._waiting | pl.Series(rng.random(len(bars)) >= _NO_BAR, dtype=pl.Boolean))
+        changed["bars"] = pl.concat([self.bars.filter(~self._later_bars), _other_bars(bars, rng)])
         return changed
-    trading = pl.lit(False)
-    if bars is not None and cutoff.bars is not None:
-        seen = bars.filter((pl.col("date") == cutoff.day) & (pl.col("bar") < cutoff.bars))["symbol"].unique()
-        trading = (pl.col("date") == cutoff.day) & pl.col("symbol").is_in(seen.implode())
-    changed["daily"] = _split(daily, after(cutoff, daily=True) & ~trading, _missing, rng)
-    if bars is not None:
-        changed["bars"] = _split(bars, after(cutoff, daily=False), _missing, rng)
-    return changed
+
+    def _announced(self, known: pl.DataFrame) -> pl.Expr:
+        """Rows of the cutoff's day that must be there: of stocks that trade, once it has begun, and of new ones."""
+        new = ~pl.col("symbol").is_in(known["symbol"].unique().implode())
+        return self._of_day & (new | pl.lit(bool(self.cutoff.bars)))
+
+    def nothing_more(self) -> dict[str, pl.DataFrame]:
+        known = self.daily.filter(~self._later_days)
+        if self.bars is None:
+            return {"daily": known}
+        bars = self.bars.filter(~self._later_bars)
+        if not self.cutoff.bars:
+            return {"daily": known, "bars": bars}
+        coming = self.bars.filter(self._later_bars & self._of_day & self._waiting).sort("bar")
+        bars = pl.concat([bars, coming.unique("symbol", keep="first", maintain_order=True)])
+        today = _so_far(self.daily.filter(self._of_day), bars.filter(self._of_day))
+        return {"daily": pl.concat([known, today.select(known.columns)]), "bars": bars}
 
 
-def _split(table: pl.DataFrame, future: pl.Expr, act: Act, rng: np.random.Generator) -> pl.DataFrame:
-    known, later = table.filter(~future), table.filter(future)
-    return known if later.is_empty() else pl.concat([known, act(later, rng)])
+def _fates(later: pl.DataFrame, announced: pl.Series, rng: np.random.Generator) -> pl.Series:
+    """What becomes of each daily row after a cutoff: kept, locked at one price, suspended or absent."""
+    symbols = later["symbol"].unique().sort()
+    gone = symbols.filter(pl.Series(rng.random(len(symbols)) < _GONE, dtype=pl.Boolean))
+    number = np.searchsorted(np.cumsum([_ABSENT, _SUSPENDED, _LOCKED]), rng.random(len(later)), "right")
+    number[later["symbol"].is_in(gone.implode()).to_numpy()] = 0
+    number[announced.to_numpy()] = 3
+    return pl.Series(["absent", "suspended", "locked", "kept"]).gather(number)
 
 
-def _noise(future: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
-    """Other prices around the same level, other volumes and amounts."""
-    n = len(future)
-    shift = np.exp(rng.normal(0, 0.08, n))
-    wiggle = np.exp(rng.normal(0, 0.02, (4, n)))
-    prices = np.stack([future[c].fill_null(1.0).to_numpy() for c in ("open", "high", "low", "close")])
-    present = future["close"].is_not_null().to_numpy()
-    prices = np.maximum(np.round(prices * shift * wiggle, 2), 0.01)
-    prices[1], prices[2] = prices.max(0), prices.min(0)
-    volume = np.floor(future["volume"].to_numpy() * np.exp(rng.normal(0, 1, n))).astype(np.int64)
-    columns = [
-        *(
-            pl.when(pl.Series(present)).then(pl.Series(prices[i])).alias(c)
-            for i, c in enumerate(("open", "high", "low", "close"))
-        ),
-        pl.Series("volume", volume),
-    ]
-    if "amount" in future.columns:
-        columns.append((pl.Series(prices.mean(0)) * pl.Series(volume)).alias("amount"))
-    if "vwap" in future.columns:
-        columns.append(pl.when(pl.Series(present)).then(pl.Series(prices.mean(0))).alias("vwap"))
-    return future.with_columns(columns)
+def _other_prices(later: pl.DataFrame, rng: np.random.Generator) -> Array:
+    """Open, high, low and close [4, rows] around the same level, whole fen; NaN where they are missing."""
+    n = len(later)
+    prices = np.stack([later[name].to_numpy() for name in _PRICES])
+    prices = np.round(prices * rng.uniform(0.86, 1.16, n) * rng.uniform(0.97, 1.03, (4, n)), 2)
+    prices = np.maximum(prices, 0.01)
+    prices[1], prices[2] = prices.max(axis=0), prices.min(axis=0)
+    return np.asarray(prices)
 
 
-def _other_weights(future: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
-    """Each list's weights, which still add up to one, in another order."""
-    return future.with_columns(pl.col("weight").shuffle(int(rng.integers(2**31))).over("index", "date"))
+def _other_volume(later: pl.DataFrame, rng: np.random.Generator) -> Array:
+    volume = later["volume"].to_numpy()
+    other = (volume * np.exp(rng.uniform(-1.5, 1.5, len(later)))).astype(np.int64)
+    return np.asarray(np.where(volume > 0, np.maximum(other, 1), 0))
 
 
-def _other_flags(future: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
-    """Other factors, limits, shares and ST flags per row of the daily table."""
-    n = len(future)
-    columns = [(pl.col("factor") * pl.Series(np.exp(np.abs(rng.normal(0, 0.2, n))))).alias("factor")]
-    columns += [
-        (pl.col(name) * pl.Series(np.exp(rng.normal(0, 0.1, n)))).alias(name)
-        for name in ("up_limit", "down_limit", "float_shares", "total_shares", "book_value")
-        if name in future.columns
-    ]
-    if "st" in future.columns:
-        columns.append((pl.col("st") ^ pl.Series(rng.random(n) < 0.3)).alias("st"))
-    return future.with_columns(columns)
+def _other_bars(later: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
+    prices, volume = _other_prices(later, rng), _other_volume(later, rng)
+    columns = dict(zip(_PRICES, prices)) | {"volume": volume, "amount": prices.mean(axis=0) * volume}
+    return later.with_columns(pl.Series(name, values) for name, values in columns.items())
 
 
-def _missing(future: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
-    """Some stocks have no future at all, some stock-days are gone, and some single bars."""
-    symbols = future["symbol"].unique().sort()
-    gone = symbols.filter(pl.Series(rng.random(len(symbols)) < 0.2))
-    days = future.select("date", "symbol").unique(maintain_order=True).sort("date", "symbol")
-    days = days.with_columns(gone=pl.Series(rng.random(len(days)) < 0.3))
-    kept = future.join(days, on=["date", "symbol"], how="left", maintain_order="left").filter(
-        ~pl.col("gone") & ~pl.col("symbol").is_in(gone.implode())
+def _other_days(later: pl.DataFrame, day: date, rng: np.random.Generator) -> pl.DataFrame:
+    """Daily rows after a cutoff on `day` by their fate; what is announced before the open is other data after `day`."""
+    n = len(later)
+    future = (later["date"] > day).to_numpy()
+    columns = {
+        "factor": np.where(future, later["factor"].to_numpy() * np.exp(rng.uniform(0.01, 0.4, n)), later["factor"])
+    }
+    for name in _ANNOUNCED:
+        if name in later.columns:
+            given = later[name].to_numpy()
+            columns[name] = np.where(future, np.round(given * np.exp(rng.uniform(-0.2, 0.2, n)), 2), given)
+    prices, volume = _other_prices(later, rng), _other_volume(later, rng)
+    locked = (later["fate"] == "locked").to_numpy()
+    limit = np.where(rng.random(n) < 0.5, columns.get("up_limit", np.nan), columns.get("down_limit", np.nan))
+    prices[:, locked] = np.where(np.isfinite(limit), limit, prices[3])[locked]
+    suspended = ((later["fate"] == "suspended") | later["suspended"]).to_numpy()
+    volume[suspended] = 0
+    columns |= dict(zip(_PRICES, prices)) | {"volume": volume, "suspended": suspended}
+    columns |= {"amount": prices.mean(axis=0) * volume, "vwap": np.where(suspended, np.nan, prices.mean(axis=0))}
+    for name in ("amount", "vwap"):
+        if name not in later.columns:
+            del columns[name]
+        else:
+            columns[name] = np.where(later[name].is_null().to_numpy(), np.nan, columns[name])
+    changed = later.with_columns(pl.Series(name, values, nan_to_null=True) for name, values in columns.items())
+    if "st" in later.columns:
+        changed = changed.with_columns(pl.col("st") ^ pl.Series(future & (rng.random(n) < 0.3)))
+    extra = [name for name in later.columns if name not in (*SCHEMAS["daily"].columns, "fate")]
+    return changed.with_columns(later[name].gather(rng.permutation(n)) for name in extra)
+
+
+def _so_far(daily: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
+    """The day's rows with prices, volume and amount of its bars so far; what was announced stands as it is."""
+    sums = (
+        bars.sort("symbol", "bar")
+        .group_by("symbol", maintain_order=True)
+        .agg(
+            pl.col("open").first(),
+            pl.col("high").max(),
+            pl.col("low").min(),
+            pl.col("close").last(),
+            pl.col("volume").sum(),
+            pl.col("amount").sum(),
+        )
+        # It is known that the stock trades, and a stock that trades has a volume.
+        .with_columns(pl.max_horizontal(pl.col("volume"), pl.lit(1)))
+        .with_columns(vwap=pl.when(pl.col("amount") > 0).then(pl.col("amount") / pl.col("volume")))
     )
-    if "bar" in future.columns:
-        kept = kept.filter(pl.Series(rng.random(len(kept)) < 0.8))
-    return kept.drop("gone")
-
-
-def _other_intervals(table: pl.DataFrame, day: date, start: str, end: str, rng: np.random.Generator) -> pl.DataFrame:
-    """Intervals that start after the day are other stocks'; ends after it move or vanish; what was in force stays."""
-    known, later = table.filter(pl.col(start) <= day), table.filter(pl.col(start) > day)
-    if end in table.columns:
-        n = len(known)
-        moved = pl.Series([day + timedelta(days=int(k)) for k in rng.integers(1, 60, n)], dtype=pl.Date)
-        other = pl.when(pl.Series(rng.random(n) < 0.6, dtype=pl.Boolean)).then(moved)
-        still = pl.col(end).is_null() | (pl.col(end) > day)
-        # An end that moves must not reach into the next interval of the same thing.
-        key = [name for name in ("index", "symbol") if name in table.columns]
-        later = later.join(known.filter(still), on=key, how="anti", maintain_order="left")
-        known = known.with_columns(pl.when(still).then(other).otherwise(pl.col(end)).alias(end))
-    return pl.concat([known, later.filter(pl.Series(rng.random(len(later)) < 0.5, dtype=pl.Boolean))])
+    present = [name for name in sums.columns if name in daily.columns]
+    traded = daily.filter(~pl.col("suspended")).drop(*(name for name in present if name != "symbol"))
+    traded = traded.join(sums.select(present), on="symbol", how="inner", maintain_order="left")
+    return pl.concat([traded.select(daily.columns), daily.filter(pl.col("suspended"))])
