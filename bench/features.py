@@ -1,10 +1,11 @@
 """The feature build against the bare Parquet scan of the same bars, and per feature against group-bys of polars and
 DuckDB: a SIMULATED market of 1,000 stocks × 60 days of 1-minute bars, one thread for all, in turn in the same run.
 
-The bare scan is polars reading all columns of the bars into memory, from Parquet files as polars writes them by
-default, a file a month; beside it stands the scan of the store's own files, which are laid out to be read faster.
-Prints processor seconds and the medians of the ratios pair by pair, then the peak memory of builds over 1 and 8 months.
-DuckDB is left out, by name, where it is not installed (`pip install duckdb`).
+The bare scan is polars reading all columns of the bars into memory, as it comes: from Parquet files as it writes them
+by default, a file a month, in a process of its own. Beside it stand two scans that are harder to follow: with the
+workers' allocator settings, and of the store's own files. Prints processor seconds and the medians of the ratios round
+by round, then the peak memory of builds over 1 and 8 months. DuckDB is left out, by name, where it is not installed
+(`pip install duckdb`).
 """
 
 from __future__ import annotations
@@ -117,6 +118,18 @@ def raw(store: Store, members: Array) -> dict[str, list[Array]]:
     return found
 
 
+def scan(files: list[Path]) -> None:
+    for file in files:
+        pl.read_parquet(file)
+
+
+def scan_apart(files: list[Path]) -> float:
+    """Processor seconds of a second scan in a new process, whose allocators are as they come."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "_RJEM_"))}
+    command = [sys.executable, __file__, "scan", *map(str, files)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
+
+
 def everyone(store: Store) -> Array:
     return np.ones((len(store.bar_days), len(store.symbols)), bool)
 
@@ -131,26 +144,25 @@ def speed(folder: Path) -> None:
     for source, target in zip(files, plain):
         pl.read_parquet(source).write_parquet(target)
 
-    def scan(paths: list[Path]) -> None:
-        for path in paths:
-            pl.read_parquet(path)
-
     def stage() -> None:
         shutil.rmtree(folder / "features", ignore_errors=True)
         build(store, GRANULARITIES, everyone(store), folder / "features", Pool(1))
 
-    works = (
-        lambda: scan(plain),
-        lambda: scan(files),
-        lambda: raw(store, everyone(store)),
-        stage,
+    works = {
+        "bare scan": lambda: scan_apart(plain),
+        "scan, workers' allocator": lambda: seconds(lambda: scan(plain)),
+        "scan of the store's files": lambda: seconds(lambda: scan(files)),
+        "scan + features": lambda: seconds(lambda: raw(store, everyone(store))),
+        "whole stage": lambda: seconds(stage),
+    }
+    rounds = [{name: work() for name, work in works.items()} for _ in range(ROUNDS + 1)][1:]
+    for name in works:
+        took = statistics.median(row[name] for row in rounds)
+        ratios = (statistics.median(row[name] / row[peer] for row in rounds) for peer in list(works)[:3])
+        print(f"{name}: {took:.2f} s, " + ", ".join(f"{ratio:.2f}" for ratio in ratios) + " × the three scans")
+    each = statistics.median(row["scan + features"] - row["scan of the store's files"] for row in rounds) / (
+        26 * len(GRANULARITIES)
     )
-    rounds = [[seconds(work) for work in works] for _ in range(ROUNDS + 1)][1:]
-    for name, place in (("scan of the store's files", 1), ("scan + features", 2), ("whole stage", 3)):
-        bare, took = (statistics.median(row[i] for row in rounds) for i in (0, place))
-        ratio, own = (statistics.median(row[place] / row[i] for row in rounds) for i in (0, 1))
-        print(f"{name}: {took:.2f} s, {ratio:.2f} × the bare scan of {bare:.2f} s ({own:.2f} × the store's files)")
-    each = statistics.median(row[2] - row[1] for row in rounds) / (26 * len(GRANULARITIES))
     bars = pl.concat([pl.read_parquet(file) for file in files])
     expected = np.sort(np.concatenate([v[8] for v in raw(store, everyone(store))["30min"]], axis=None))
     for name, peer in (("polars group-by", lambda: polars_features(bars)), ("DuckDB", duckdb_features(files))):
@@ -167,7 +179,7 @@ def memory(folder: Path) -> None:
     """Peak resident memory of builds over 1 and 8 months, each in a process of its own."""
     peaks = []
     for months in (1, 8):
-        source = Synthetic(stocks=1000, days=21 * months, bar="1min", seed=1)
+        source = Synthetic(stocks=300, days=21 * months, bar="1min", seed=1)
         ingest(source, folder / f"store-{months}")
         command = [sys.executable, __file__, "peak", str(folder / f"store-{months}"), str(folder / f"f-{months}")]
         peaks.append(float(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
@@ -182,10 +194,13 @@ def peak(store: Store, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    if any(os.environ.get(name) != value for name, value in WORKER_ENVIRONMENT.items()):
+    if sys.argv[1:2] == ["scan"]:
+        scan([Path(name) for name in sys.argv[2:]])
+        print(seconds(lambda: scan([Path(name) for name in sys.argv[2:]])))
+    elif any(os.environ.get(name) != value for name, value in WORKER_ENVIRONMENT.items()):
         # The allocator and polars read their settings when a process starts, and a run's workers start with these.
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **WORKER_ENVIRONMENT})
-    if sys.argv[1:2] == ["peak"]:
+    elif sys.argv[1:2] == ["peak"]:
         peak(Store(Path(sys.argv[2])), Path(sys.argv[3]))
     else:
         with tempfile.TemporaryDirectory() as name:
