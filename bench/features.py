@@ -28,7 +28,7 @@ from polygrain.features.build import build
 from polygrain.features.granularity import Granularity
 from polygrain.features.month import raw_features
 from polygrain.features.plan import plans
-from polygrain.features.rows import MonthReader
+from polygrain.features.reader import MonthReader
 from polygrain.features.schedule import Schedule
 from polygrain.sources.ingest import ingest
 from polygrain.sources.synthetic import Synthetic

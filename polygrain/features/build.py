@@ -15,7 +15,7 @@ from polygrain.features.granularity import Granularity
 from polygrain.features.month import month_features
 from polygrain.features.panels import PanelFacts, Precision, find_panel, write_panel
 from polygrain.features.plan import Plan, plans
-from polygrain.features.rows import MonthReader
+from polygrain.features.reader import MonthReader
 from polygrain.features.schedule import MonthTask, Schedule
 from polygrain.features.shards import Shard, grown, read_shard, shard_inputs, shard_name, spread_out, write_shard
 from polygrain.store.commit import Parts, code_fingerprint, fingerprint

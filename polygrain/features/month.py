@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from polygrain.features.bars import Bars, SlotBars
+from polygrain.features.carried import TotalsBack
 from polygrain.features.grid import Grid, daily_facts
 from polygrain.features.library import FEATURES, compute
 from polygrain.features.normalize import normalise
 from polygrain.features.plan import Plan
-from polygrain.features.rows import MonthReader
+from polygrain.features.reader import MonthReader
 from polygrain.features.schedule import MonthTask
 from polygrain.features.totals import Totals
 from polygrain.features.weeks import WeekBars
@@ -54,15 +55,23 @@ def raw_features(task: MonthTask, plans: tuple[Plan, ...], store: Store, reader:
     fresh = len(task.days) - task.fresh
     raw = {p.name: np.empty((len(p.features), fresh * p.bars_a_day, len(stocks))) for p in plans}
     looked_back: set[str] = set()
-    for reach in sorted({plan.reach(name) for plan in plans for name in plan.features}, reverse=True):
+    for reach in sorted({plan.reach(name) for plan in plans for name in plan.features} | {0}):
+        for month in months or ():
+            month.asked.clear()
+        wanted = len(reader.carried)
         for first, end, block in _chunks(session.bars_a_day(base), fresh, len(stocks), reach):
             part = days.between(max(0, task.fresh + first - reach), task.fresh + end)
             dense = Grid(session, base, months, part, stocks[block])
-            _fill(raw, plans, reach, dense, slice(first, end), block)
+            totals = TotalsBack(dense, reader.carried, part.days, stocks[block]) if reach else Totals(dense)
+            _fill(raw, plans, reach, totals, slice(first, end), block)
+            # Of a pass that looks back only where it has asked for something new, which its own days do not have yet.
+            if not reach or len(reader.carried) > wanted:
+                reader.carried.keep(totals, part.days[first - end :], stocks[block])
         if reach:
-            looked_back.update(*(month.decoded for month in months or ()))
+            looked_back.update(*(month.asked for month in months or ()))
     for month in months or ():
         month.keep(looked_back)
+    reader.carried.forget(task.days[0])
     return MonthValues(stocks, raw)
 
 
@@ -75,10 +84,11 @@ def _chunks(bars: int, days: int, stocks: int, reach: int) -> Iterator[tuple[int
             yield first, min(first + length, days), slice(left, left + width)
 
 
-def _fill(raw: dict[str, Array], plans: tuple[Plan, ...], reach: int, dense: Grid, days: slice, block: slice) -> None:
+def _fill(
+    raw: dict[str, Array], plans: tuple[Plan, ...], reach: int, totals: Totals, days: slice, block: slice
+) -> None:
     """Compute over a chunk the features that reach back so far, each value in its place in `raw`."""
-    totals = Totals(dense)
-    before = len(dense.traded) - (days.stop - days.start)
+    before = len(totals.grid.traded) - (days.stop - days.start)
     for plan in plans:
         rows = slice(days.start * plan.bars_a_day, days.stop * plan.bars_a_day)
         bars = _bars(plan, totals, max(0, before - (reach - plan.lead)))

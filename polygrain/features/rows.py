@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 
 from polygrain.store.panel import Array
-from polygrain.store.store import Store
 
 VALUES = ("open", "high", "low", "close", "volume", "amount")
 
@@ -34,17 +33,14 @@ class BarRows:
     bar: Array
     _read: Read
     _columns: dict[str, Array] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)
 
     def column(self, name: str) -> Array:
-        """A column's values [rows]; decoded once, when it is first asked for."""
+        """A column's values [rows]; decoded once, when it is first asked for. `asked` collects the names."""
+        self.asked.add(name)
         if name not in self._columns:
             self._columns[name] = self._read([name])[name].to_numpy()
         return self._columns[name]
-
-    @property
-    def decoded(self) -> frozenset[str]:
-        """The columns that have been asked for and are held in memory."""
-        return frozenset(self._columns)
 
     def keep(self, names: Collection[str]) -> None:
         """Forget the decoded columns but these."""
@@ -86,26 +82,3 @@ def locate(read: Read, symbols: Sequence[str], names: Sequence[str] = ()) -> Bar
     return BarRows(
         tuple(days.to_list()), start, count, keys["bar"].to_numpy(), read, {n: keys[n].to_numpy() for n in names}
     )
-
-
-class MonthReader:
-    """A store's months in order; what a month shares with those that it looks back to is read once."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._known: dict[str, BarRows] = {}
-
-    def bars(self, months: Sequence[str]) -> list[BarRows] | None:
-        """The base bars of `months`, None where the base bar is the day; those of other months are forgotten."""
-        if self._store.facts.base_bar == "day":
-            return None
-        known, store = self._known, self._store
-        self._known = {}
-        for month in months:
-            if month in known:
-                self._known[month] = known[month]
-            elif month in store.bar_months:
-                # Of months that are only looked back to few columns are asked for.
-                names = VALUES if month == months[-1] else ()
-                self._known[month] = locate(store.bar_columns(month), store.symbols, names)
-        return list(self._known.values())
