@@ -156,12 +156,12 @@ class Grid:
     @cached_property
     def r(self) -> Array:
         """Log returns of the base bars over the ones before, the day's first over `previous_close`."""
-        close, before = self.close, np.empty(self._shape)
-        before[:, 0] = self.previous_close
-        before[:, 1:] = close[:, :-1]
+        close, r = self.close, np.empty(self._shape)
         # Within a day the difference of two prices is a whole number of ticks, hence exact to the last digit.
-        r = close - before
-        r /= before
+        np.subtract(close[:, 0], self.previous_close, out=r[:, 0])
+        np.subtract(close[:, 1:], close[:, :-1], out=r[:, 1:])
+        r[:, 0] /= self.previous_close
+        r[:, 1:] /= close[:, :-1]
         np.log1p(r, out=r)
         # The last base bar closes at the official close even where it is absent.
         within = self._absent[self._absent // len(self._stocks) % self.bars < self.bars - 1]

@@ -111,7 +111,12 @@ def compute(name: str, bars: Bars) -> Array:
         values = np.asarray(FEATURES[name].function(bars), dtype=float)
     if values.shape != bars.close.shape:
         raise ConfigError(f"feature {name}", f"gives {values.shape}, not bars × stocks {bars.close.shape}; mend it")
-    return np.where(np.isfinite(values), values, np.nan)
+    absent = ~np.isfinite(values)
+    if absent.any():
+        # A copy: a feature may give one of the arrays of `bars`.
+        values = values.copy()
+        values[absent] = np.nan
+    return values
 
 
 @feature(min_bars=1)

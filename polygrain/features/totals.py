@@ -42,20 +42,21 @@ def padded(values: Array, length: int, absent: Array | float = 0.0) -> Array:
 # else is computed.
 _CHAIN = (5, 15, 30, 60)
 
-_TERMS: dict[str, Callable[[Grid], Array]] = {
-    "r": lambda g: g.r,
-    "abs_r": lambda g: np.abs(g.r),
-    "r2": lambda g: g.r * g.r,
-    "r3": lambda g: g.r * g.r * g.r,
-    "r4": lambda g: (g.r * g.r) * (g.r * g.r),
-    "down_r2": lambda g: np.square(np.minimum(g.r, 0.0)),
-    "a": lambda g: g.amount,
-    "a2": lambda g: g.amount * g.amount,
-    "ar": lambda g: g.amount * g.r,
-    "v": lambda g: g.volume,
-    "open": lambda g: g.open,
-    "high": lambda g: g.high,
-    "low": lambda g: g.low,
+# What is added up: a base-bar array, or the product of two.
+_FACTORS: dict[str, Callable[[Grid], tuple[Array, ...]]] = {
+    "r": lambda g: (g.r,),
+    "abs_r": lambda g: (np.abs(g.r),),
+    "r2": lambda g: (g.r, g.r),
+    "r3": lambda g: (g.r * g.r, g.r),
+    "r4": lambda g: (g.r * g.r, g.r * g.r),
+    "down_r2": lambda g: (np.minimum(g.r, 0.0), g.r),
+    "a": lambda g: (g.amount,),
+    "a2": lambda g: (g.amount, g.amount),
+    "ar": lambda g: (g.amount, g.r),
+    "v": lambda g: (g.volume,),
+    "open": lambda g: (g.open,),
+    "high": lambda g: (g.high,),
+    "low": lambda g: (g.low,),
 }
 
 # What is not added up: from [n, k, stocks] to [n, stocks].
@@ -88,15 +89,18 @@ class Totals:
         """
         if minutes == self.grid.base_minutes:
             # Not kept: a term is made faster than a base-bar array is fetched from beyond the processor's cache.
-            return _TERMS[name](self.grid)
+            factors = _FACTORS[name](self.grid)
+            return factors[0] if len(factors) == 1 else factors[0] * factors[1]
         if (name, minutes) not in self._known:
             self._known[name, minutes] = self._rolled_up(name, minutes)
         return self._known[name, minutes]
 
     def _rolled_up(self, name: str, minutes: int) -> Array:
         below = max(length for length in self._lengths if length < minutes and minutes % length == 0)
-        parts = self.at(name, below)
         each, bars = minutes // below, -(-self.grid.session_minutes // minutes)
-        parts = padded(parts, bars * each, self.grid.close[:, -1:] if name in _PRICES else 0.0)
+        factors = _FACTORS[name](self.grid) if below == self.grid.base_minutes else (self.at(name, below),)
+        absent = self.grid.close[:, -1:] if name in _PRICES else 0.0
+        parts = [padded(factor, bars * each, absent) for factor in factors]
+        parts = [part.reshape(-1, each, part.shape[2]) for part in parts]
         up = _PRICES.get(name, add_up)
-        return up(parts.reshape(-1, each, parts.shape[2])).reshape(-1, bars, parts.shape[2])
+        return (up(*parts) if len(parts) == 1 else add_up_products(*parts)).reshape(-1, bars, parts[0].shape[2])
