@@ -50,8 +50,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if any(not os.environ.get(name, "").endswith(value) for name, value in WORKER_ENVIRONMENT.items()):
-        # The allocators read their settings when a process starts, and a run's workers start with these; polars puts
-        # its own before ours.
+    if any(os.environ.get(name) != value for name, value in WORKER_ENVIRONMENT.items()):
+        # The allocator and polars read their settings when a process starts, and a run's workers start with these.
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **WORKER_ENVIRONMENT})
     main()

@@ -20,9 +20,8 @@ from polygrain.plugins import Plugin, blaming, use
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-# One thread per process: several would share two cores and change the order of sums. The allocators, the C library's
-# and polars' own, keep freed memory instead of returning it page by page, which makes a recurrent network's step about
-# a third faster, and reading a month of bars a quarter.
+# One thread per process: several would share two cores and change the order of sums. The allocator keeps freed memory
+# instead of returning it page by page, which makes a recurrent network's step about a third faster.
 WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -30,7 +29,6 @@ WORKER_ENVIRONMENT = {
     "POLARS_MAX_THREADS": "1",
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
-    "_RJEM_MALLOC_CONF": "dirty_decay_ms:-1,muzzy_decay_ms:-1",
 }
 _PR_SET_PDEATHSIG = 1
 # Polars lets the system restart what a signal interrupts, so that Ctrl-C would go unnoticed while a wait lasts.

@@ -31,10 +31,10 @@ def tables() -> Tables:
     daily = daily.with_columns(value.alias(name) for name, value in wanted.items() if name not in daily.columns)
     made = {name: source.reference(name) for name in SCHEMAS if name not in ("bars", "daily")}
     days, symbols = daily["date"].unique().sort(), daily["symbol"].unique().sort()
-    if made["index_weights"] is None:
-        reviews = pl.DataFrame({"date": days.gather([5, 20, 30])})
-        held = symbols.gather(range(10)).to_frame("symbol").with_columns(weight=0.1, index=pl.lit("large"))
-        made["index_weights"] = reviews.join(held, how="cross").select("index", "date", "symbol", "weight")
+    # Reviews among the cutoffs; the market's own lie months apart.
+    reviews = pl.DataFrame({"date": days.gather([5, 20, 30])})
+    held = symbols.gather(range(10)).to_frame("symbol").with_columns(weight=0.1, index=pl.lit("large"))
+    made["index_weights"] = reviews.join(held, how="cross").select("index", "date", "symbol", "weight")
     starts = pl.Series("start", [*days.gather(range(0, DAYS, 2)), *days.gather(range(1, DAYS, 2))])
     made["industries"] = pl.DataFrame({"symbol": symbols, "start": starts}).with_columns(
         industry="i" + pl.int_range(pl.len()).cast(pl.String), end=pl.lit(None, pl.Date)
