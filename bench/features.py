@@ -1,10 +1,10 @@
 """The feature build against the bare Parquet scan of the same bars, and per feature against group-bys of polars and
 DuckDB: a SIMULATED market of 1,000 stocks × 60 days of 1-minute bars, one thread for all, in turn in the same run.
 
-The bare scan is polars reading all columns of the bars into memory, from Parquet files as it writes them by default, a
-file a month; beside it stands the scan of the store's own files, which are laid out to be read faster. Prints processor
-seconds and the medians of the ratios round by round, then the peak memory of builds over 3 and 24 months. DuckDB is left
-out, by name, where it is not installed (`pip install duckdb`).
+The bare scan is polars reading all columns of the bars into memory, from Parquet files as it writes them by default,
+a file a month; beside it stands the scan of the store's own files, which are laid out to be read faster. Prints
+processor seconds and the medians of the ratios round by round, then the peak memory of builds over 3 and 24 months.
+DuckDB is left out, by name, where it is not installed (`pip install duckdb`).
 """
 
 from __future__ import annotations
