@@ -53,9 +53,11 @@ class TotalsBack(Totals):
     def __init__(self, grid: Grid, carried: Carried, days: Sequence[date], stocks: Array) -> None:
         Totals.__init__(self, grid)
         self._carried, self._days, self._stocks = carried, days, stocks
+        # Apart, so that the shorter bars which a total is rolled up from are not taken for asked for.
+        self._made = Totals(grid)
 
     def at(self, name: str, minutes: int) -> Array:
         if (name, minutes) not in self._known:
             found = self._carried.find(name, minutes, self._days, self._stocks)
-            self._known[name, minutes] = Totals.at(self, name, minutes) if found is None else found
+            self._known[name, minutes] = self._made.at(name, minutes) if found is None else found
         return self._known[name, minutes]
