@@ -39,6 +39,15 @@ _SECONDS_UNTIL_A_LOOK = 0.2
 _refusals: list[ConfigError] = []
 
 
+def return_memory() -> None:
+    """Give freed memory back to the system, where its allocator can: between large tasks of different sizes the pieces
+    that fit none of them would add up."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
+
+
 def _start_worker(parent: int, plugins: Sequence[Plugin]) -> None:
     """End with the parent even when it is killed, leave Ctrl-C to it, and put the plug-ins to use."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -55,6 +55,7 @@ class Bars(ABC):
     """Base bars in a bar."""
     bars_a_day: int
     rows: int
+    stocks: int
 
     @property
     def slot(self) -> Array:
@@ -160,6 +161,7 @@ class SlotBars(Bars):
         self.m = minutes // grid.base_minutes
         self.bars_a_day = -(-grid.session_minutes // minutes)
         self.rows = (len(grid.traded) - start) * self.bars_a_day
+        self.stocks = grid.traded.shape[1]
 
     def _flat(self, values: Array) -> Array:
         """[days, bars a day, stocks] or [days, stocks] → [bars, stocks]."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from polygrain.compute import Pool
+from polygrain.compute import Pool, return_memory
 from polygrain.errors import DataError
 from polygrain.features.granularity import Granularity
 from polygrain.features.month import month_features
@@ -200,15 +200,20 @@ def span_features(span: Span) -> list[dict[str, str]]:
     reader = MonthReader(store)
     hashes = []
     for month in span.months:
-        task = month.task
-        made = month_features(task, month.plans, store, reader)
-        symbols = tuple(store.symbols[i] for i in made.stocks)
-        shards = {}
-        for name, values in made.values.items():
-            path, inputs = span.folder / name / shard_name(task.month), month.inputs[name]
-            shard = Shard(inputs, symbols, values)
-            if name in month.old:
-                shard = grown(read_shard(path, month.old[name]), task.fresh - task.start, shard)
-            shards[name] = write_shard(path, shard)
-        hashes.append(shards)
+        hashes.append(_commit_month(month, span.folder, store, reader))
+        return_memory()
+    return hashes
+
+
+def _commit_month(month: Month, folder: Path, store: Store, reader: MonthReader) -> dict[str, str]:
+    task = month.task
+    made = month_features(task, month.plans, store, reader)
+    symbols = tuple(store.symbols[i] for i in made.stocks)
+    hashes = {}
+    for name, values in made.values.items():
+        path, inputs = folder / name / shard_name(task.month), month.inputs[name]
+        shard = Shard(inputs, symbols, values)
+        if name in month.old:
+            shard = grown(read_shard(path, month.old[name]), task.fresh - task.start, shard)
+        hashes[name] = write_shard(path, shard)
     return hashes

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from polygrain.features.rows import BarRows, locate, numbers
+from polygrain.features.rows import BarRows, DayCells, locate, numbers
 from polygrain.market.session import Session
 from polygrain.store.panel import Array
 
@@ -173,51 +173,44 @@ class Grid:
         return (len(self._days.days), self.bars, len(self._stocks))
 
     @cached_property
-    def _places(self) -> list[tuple[int, BarRows, Array | slice, Array]]:
-        """(day of the grid, month, rows of the month, their cells) for every day with bars."""
-        found = []
+    def _cells(self) -> dict[int, DayCells]:
+        """Where the bars lie, by the number of each day that has some."""
         of_month = {day: (month, number) for month in self._months or () for number, day in enumerate(month.days)}
+        found = {}
         for day, name in enumerate(self._days.days):
             if name in of_month and self.traded[day].any():
                 month, number = of_month[name]
-                found.append((day, month, *month.cells(number, self._stocks, self.traded[day])))
+                found[day] = month.lay_out(number, self._stocks, self.traded[day], self.bars)
         return found
 
     def _put(self, name: str) -> Array:
-        """A column of the tables in its cells; NaN where a stock did not trade, anything where a bar is absent."""
+        """A column of the tables in its cells, an absent bar's being that of the bar before it; NaN where a stock did
+        not trade, anything before its first bar."""
         out = np.empty(self._shape)
         if self._months is None:
             out[:, 0] = self._cut(self._days.columns[name])
             return out
-        for day, month, rows, cells in self._places:
-            out[day].reshape(-1)[cells] = month.column(name)[rows]
+        for day, cells in self._cells.items():
+            cells.put(name, out[day])
         for number in np.flatnonzero(~self.traded.all(axis=1)):
             out[number][:, ~self.traded[number]] = np.nan
         return out
 
     @cached_property
     def _absent(self) -> Array:
-        """The cells of base bars that the table lacks on traded days, int64, in order."""
-        there = sum(len(cells) for _, _, _, cells in self._places)
-        if self._months is None or there == np.count_nonzero(self.traded) * self.bars:
-            return np.empty(0, np.int64)
-        absent = np.empty(self._shape, bool)
-        absent[:] = self.traded[:, None]
-        for day, _, _, cells in self._places:
-            absent[day].reshape(-1)[cells] = False
-        return np.flatnonzero(absent)
+        """The cells of base bars that the table lacks on traded days, int64."""
+        a_day = self.bars * len(self._stocks)
+        of_days = (day * a_day + cells.absent for day, cells in self._cells.items())
+        return np.concatenate([np.empty(0, np.int64), *of_days])
 
     @cached_property
     def _closes(self) -> tuple[Array, Array]:
         """Closes of the base bars as the table has them, an absent one at the last price before it; these last ones
         alone, in the order of `_absent`."""
         close = self._put("close")
-        day, rest = np.divmod(self._absent, self.bars * len(self._stocks))
-        bar, stock = np.divmod(rest, len(self._stocks))
-        order = np.argsort(bar, kind="stable")
-        for one in np.split(order, np.flatnonzero(np.diff(bar[order])) + 1):
-            days, stocks, j = day[one], stock[one], bar[one[:1]]
-            close[days, j, stocks] = np.where(j == 0, self.previous_close[days, stocks], close[days, j - 1, stocks])
+        for day, cells in self._cells.items():
+            early = cells.absent[cells.cells.reshape(-1)[cells.absent] < 0]
+            close[day].reshape(-1)[early] = self.previous_close[day, early % len(self._stocks)]
         return close, close.reshape(-1)[self._absent]
 
     def _flat_where_absent(self, name: str) -> Array:

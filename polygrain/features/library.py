@@ -109,8 +109,9 @@ def compute(name: str, bars: Bars) -> Array:
     """A feature's values [bars, stocks], float64; NaN where it is not finite. ConfigError for another shape."""
     with np.errstate(all="ignore"):
         values = np.asarray(FEATURES[name].function(bars), dtype=float)
-    if values.shape != bars.close.shape:
-        raise ConfigError(f"feature {name}", f"gives {values.shape}, not bars × stocks {bars.close.shape}; mend it")
+    wanted = (bars.rows, bars.stocks)
+    if values.shape != wanted:
+        raise ConfigError(f"feature {name}", f"gives {values.shape}, not bars × stocks {wanted}; mend it")
     absent = ~np.isfinite(values)
     if absent.any():
         # A copy: a feature may give one of the arrays of `bars`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from polygrain.features.carried import Carried
 from polygrain.features.rows import VALUES, BarRows, locate
@@ -29,5 +30,5 @@ class MonthReader:
             elif month in store.bar_months:
                 # Of months that are only looked back to few columns are asked for.
                 names = VALUES if month == months[-1] else ()
-                self._known[month] = locate(store.bar_columns(month), store.symbols, names)
+                self._known[month] = locate(partial(store.bar_columns, month), store.symbols, names)
         return list(self._known.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -47,21 +48,43 @@ class BarRows:
         for name in set(self._columns) - set(names):
             del self._columns[name]
 
-    def cells(self, day: int, stocks: Array, wanted: Array) -> tuple[Array | slice, Array]:
-        """The rows, on one day, of those of the symbol numbers `stocks` that are `wanted`, and their cells in
-        [bars, stocks]."""
+    def lay_out(self, day: int, stocks: Array, wanted: Array, bars: int) -> DayCells:
+        """A day's rows over `bars` × the symbol numbers `stocks`, those alone that are `wanted`; one at least has
+        rows."""
         count = np.where(wanted, self.count[day, stocks], 0)
         column = np.flatnonzero(count)
         start, count = self.start[day, stocks[column]], count[column]
-        ends = np.cumsum(count)
-        first, total = int(start[0]), int(ends[-1])
-        rows: Array | slice = slice(first, first + total)
-        if not np.array_equal(start, first + ends - count):
-            rows = np.arange(total) + np.repeat(start - (ends - count), count)
-        cells = self.bar[rows].astype(np.int64)
-        cells *= len(stocks)
-        cells += np.repeat(column, count)
-        return rows, cells
+        rows = slice(int(start.min()), int((start + count).max()))
+        row, bar = np.arange(count.sum()), self.bar[rows]
+        if len(bar) > len(row):
+            row += np.repeat(start - rows.start - (np.cumsum(count) - count), count)
+            bar = bar[row]
+        cells = np.full((bars, len(stocks)), -1)
+        cells.reshape(-1)[np.multiply(bar, len(stocks), dtype=np.int64) + np.repeat(column, count)] = row
+        if len(row) == np.count_nonzero(wanted) * bars:
+            return DayCells(self, rows, cells, np.empty(0, np.int64))
+        absent = np.flatnonzero((cells < 0) & wanted)
+        # Faster than accumulate, which runs down the stocks one by one.
+        for before, now in pairwise(cells):
+            np.maximum(before, now, out=now)
+        return DayCells(self, rows, cells, absent)
+
+
+@dataclass(frozen=True)
+class DayCells:
+    """A day's base bars in a month's table: `cells` [bars, stocks] say which of the table's `rows` each is, one that
+    it lacks the one before it, −1 before the first; `absent` numbers the cells that it lacks of stocks that trade."""
+
+    month: BarRows
+    rows: slice
+    cells: Array
+    absent: Array
+
+    def put(self, name: str, out: Array) -> None:
+        """Write a column's values to `out` [bars, stocks]; those of stocks without rows, and before a first bar, mean
+        nothing."""
+        values = self.month.column(name)[self.rows]
+        values.astype(float, copy=False).take(self.cells, mode="clip", out=out)
 
 
 def locate(read: Read, symbols: Sequence[str], names: Sequence[str] = ()) -> BarRows:

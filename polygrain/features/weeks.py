@@ -25,8 +25,8 @@ class WeekBars(Bars):
     def __init__(self, totals: Totals, start: int) -> None:
         grid = totals.grid
         self._grid, self._totals, self._start = grid, totals, start
-        self.rows = len(grid.traded) - start
-        self.m = DAYS_A_WEEK * grid.r.shape[1]
+        self.rows, self.stocks = len(grid.traded) - start, grid.traded.shape[1]
+        self.m = DAYS_A_WEEK * grid.bars
 
     def _back(self, values: Array, days: int) -> Array:
         """`values` [all days, …, stocks] as of `days` days before each row."""

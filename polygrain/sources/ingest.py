@@ -192,8 +192,9 @@ class _Writer:
     def _shard(self, folder: str, name: str, frame: pl.DataFrame) -> Shard:
         """Commit a frame under a name that carries its content's hash."""
         buffer = io.BytesIO()
-        # One row group, so that a column that is read is one piece of memory.
-        frame.rechunk().write_parquet(buffer, compression="zstd", statistics=True, row_group_size=max(1, frame.height))
+        # One row group, so that a column that is read is one piece of memory; lz4 is unpacked in less than half of
+        # zstd's time and takes about 1.7 times its room.
+        frame.rechunk().write_parquet(buffer, compression="lz4", statistics=True, row_group_size=max(1, frame.height))
         content = buffer.getvalue()
         sha256 = hashlib.sha256(content).hexdigest()
         file = f"{folder}/{name}-{sha256[:16]}.parquet"

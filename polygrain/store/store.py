@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -142,14 +142,9 @@ class Store:
             raise DataError(str(self.folder), f"has no bars in {', '.join(months) or 'no month'}")
         return pl.concat([self._read(shard) for shard in shards])
 
-    def bar_columns(self, month: str) -> Callable[[Sequence[str]], pl.DataFrame]:
-        """The month's bars, sorted by date, symbol, bar, of which columns are decoded as they are asked for."""
-        content = self._content(self._manifest.bars[month])
-
-        def columns(names: Sequence[str]) -> pl.DataFrame:
-            return pl.read_parquet(io.BytesIO(content), columns=list(names))
-
-        return columns
+    def bar_columns(self, month: str, names: Sequence[str]) -> pl.DataFrame:
+        """Some columns of the month's bars, sorted by date, symbol, bar; the file is read and its hash checked."""
+        return pl.read_parquet(io.BytesIO(self._content(self._manifest.bars[month])), columns=list(names))
 
     def daily(self, months: Sequence[str] | None = None) -> pl.DataFrame:
         """The daily table of `months` (all), sorted by date, symbol; `amount` and `vwap` are always columns."""
