@@ -22,6 +22,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 Config = Annotated[Path, typer.Argument(help="The run's TOML configuration.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Override a key: --set protocol.every=2")]
 Out = Annotated[Path | None, typer.Option(help="The run folder; default runs/NAME.")]
+OpenLock = Annotated[
+    bool, typer.Option("--open-lock", help="See the days after protocol.lock_after, from now on; it is counted.")
+]
 
 
 @contextmanager
@@ -33,14 +36,16 @@ def _interruptible() -> Iterator[None]:
         raise Interrupted("interrupted; the same command resumes") from None
 
 
-def _run(experiment: Experiment, base: Path, out: Path, last: str) -> Path:
+def _run(experiment: Experiment, base: Path, out: Path, last: str, open_lock: bool = False) -> Path:
     with _interruptible():
-        return pipeline.run(experiment, folder=out, base=base, last=last, progress=to_terminal())
+        return pipeline.run(experiment, folder=out, base=base, last=last, progress=to_terminal(), open_lock=open_lock)
 
 
-def _run_config(config: Path, overrides: list[str] | None, out: Path | None, last: str) -> Path:
+def _run_config(
+    config: Path, overrides: list[str] | None, out: Path | None, last: str, open_lock: bool = False
+) -> Path:
     experiment = load(config, overrides or ())
-    return _run(experiment, config.parent, out or Path("runs") / experiment.name, last)
+    return _run(experiment, config.parent, out or Path("runs") / experiment.name, last, open_lock)
 
 
 @app.command()
@@ -58,12 +63,12 @@ def demo(
 
 
 @app.command()
-def run(config: Config, overrides: Overrides = None, out: Out = None) -> None:
+def run(config: Config, overrides: Overrides = None, out: Out = None, open_lock: OpenLock = False) -> None:
     """Run every stage; a second call skips what has not changed and resumes what was cut off.
 
     Example: polygrain run examples/cn_a_15min.toml --set protocol.every=2
     """
-    report = _run_config(config, overrides, out, "report")
+    report = _run_config(config, overrides, out, "report", open_lock)
     typer.echo(f"Report: {report.resolve()}")
 
 
@@ -75,8 +80,16 @@ def _stage(name: str, text: str) -> Callable[[Path, list[str] | None, Path | Non
     return command
 
 
+def _evaluate(config: Config, overrides: Overrides = None, out: Out = None, open_lock: OpenLock = False) -> None:
+    """Judge every score: Rank ICs and tracks; with --open-lock of the days after protocol.lock_after too.
+
+    Example: polygrain evaluate examples/cn_a_daily.toml --open-lock
+    """
+    typer.echo(str(_run_config(config, overrides, out, "evaluate", open_lock).resolve()))
+
+
 for _name, _text in pipeline.STAGES.items():
-    app.command(_name)(_stage(_name, _text))
+    app.command(_name)(_evaluate if _name == "evaluate" else _stage(_name, _text))
 
 
 @app.command()

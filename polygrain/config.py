@@ -115,6 +115,16 @@ class Experiment(Spec):
         """sha256 of the plug-ins' text by file name."""
         return {plugin.name: plugin.sha256 for plugin in self.plugins}
 
+    @property
+    def _coarse_to_fine(self) -> list[str]:
+        session = self.source.session
+        return [g.name for g in sorted(self.granularity, key=lambda g: session.minutes_of(g.bar), reverse=True)]
+
+    @property
+    def models(self) -> set[str]:
+        """The names of every network's models, without ensembles."""
+        return {model for network in self.network.values() for model in network.models(self._coarse_to_fine)}
+
     @field_validator("store")
     @classmethod
     def _beside_the_config(cls, store: str | None, info: ValidationInfo) -> str | None:
@@ -155,9 +165,7 @@ class Experiment(Spec):
     @plugs.blaming()
     def _check_model_names(self) -> None:
         """Scores are kept by model name, so that two models of one name would be one."""
-        session = self.source.session
-        ordered = sorted(self.granularity, key=lambda g: session.minutes_of(g.bar), reverse=True)
-        names = [g.name for g in ordered]
+        names = self._coarse_to_fine
         owners = {"naive": "the naive composite"}
         for key, network in self.network.items():
             models = {model: _origin(key, model, reads, names) for model, reads in network.models(names).items()}

@@ -125,8 +125,8 @@ REFUSED = [
     ("nme=x", f"nme: unknown key; did you mean 'name'? choose from {TOP}"),
     (
         "protocol.trian=5",
-        "protocol.trian: unknown key; did you mean 'train'? choose from chunk, clip, every, learning_rate, lookback, "
-        "loss, max_epochs, patience, refit, seeds, train, train_min, valid, weight_decay",
+        "protocol.trian: unknown key; did you mean 'train'? choose from chunk, clip, every, first_test, learning_rate, "
+        "lock_after, lookback, loss, max_epochs, patience, refit, seeds, train, train_min, valid, weight_decay",
     ),
     ("granularity.day.foo=1", "granularity.day.foo: unknown key; choose from bar, features, name, short_last_bar"),
     (

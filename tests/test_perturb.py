@@ -9,16 +9,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from polygrain.prove.cutoffs import INTERVALS, Cutoff
+from polygrain.prove.cutoffs import Cutoff
 from polygrain.prove.perturb import REPLACEMENTS, Replacement, replace
 from polygrain.sources.synthetic import Synthetic
 from polygrain.store.panel import Axes
-from polygrain.store.tables import SCHEMAS, check
+from polygrain.store.tables import INTERVALS, SCHEMAS, check
 from polygrain.universe import membership
 
 Tables = Mapping[str, pl.DataFrame]
 DAYS = 40
-STARTS = {name: (start, end) for name, start, end in INTERVALS}
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +108,7 @@ def test_what_is_known_stays(tables: Tables, cutoffs: list[Cutoff]) -> None:
                 at = Cutoff(cutoff.day) if name == "index_weights" else cutoff
                 known = _known(tables, name, at)
                 assert known.equals(_known(other, name, at)), f"{name} at {cutoff} under {how}"
-            for name, (start, end) in STARTS.items():
+            for name, (start, end) in INTERVALS.items():
                 mine, theirs = (_in_force(t[name], start, end, axes)[:rows] for t in (tables, other))
                 assert (mine == theirs).all(), f"{name} at {cutoff} under {how}"
             lists, others = (membership(t["index_members"], axes)["large"][:rows] for t in (tables, other))

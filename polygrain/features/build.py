@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -40,9 +41,10 @@ class Month:
 
 @dataclass(frozen=True)
 class Span:
-    """Months in a row for one process."""
+    """Months in a row for one process; `until` is the store's."""
 
     store: Path
+    until: date | None
     folder: Path
     months: tuple[Month, ...]
 
@@ -141,7 +143,7 @@ class _Work:
                 if progress is not None:
                     progress(f"features of {task.month}: {len(task.days) - task.fresh} days")
 
-        spans = [Span(self.store.folder, self.folder, months) for months in rows]
+        spans = [Span(self.store.folder, self.store.until, self.folder, months) for months in rows]
         pool.map(span_features, spans, cost=lambda span: span.cost, done=done)
         names = {shard_name(month) for month in self.months}
         for parts in self.parts.values():
@@ -196,7 +198,7 @@ class _Work:
 
 def span_features(span: Span) -> list[dict[str, str]]:
     """Compute the months of a span one after the other and commit their shards; sha256 of the files by plan."""
-    store = Store(span.store)
+    store = Store(span.store, span.until)
     reader = MonthReader(store)
     hashes = []
     for month in span.months:

@@ -18,6 +18,7 @@ from polygrain.errors import ConfigError
 from polygrain.features import build
 from polygrain.features.library import FEATURES, chosen, missing
 from polygrain.features.plan import available
+from polygrain.market.session import Session
 from polygrain.models.network import NETWORKS
 from polygrain.pipeline import evaluating, facts, scoring, training
 from polygrain.pipeline.manifest import RunManifest, Trials
@@ -53,15 +54,22 @@ STAGES = {
 }
 
 
-def run(experiment: Experiment, *, folder: Path, base: Path, last: str, progress: Progress) -> Path:
+def run(
+    experiment: Experiment, *, folder: Path, base: Path, last: str, progress: Progress, open_lock: bool = False
+) -> Path:
     """Run the stages up to `last` in RUN folder `folder`; returns what the last one made.
 
     `base` is the folder of the config file: a relative `store` counts from there; by default the store is the run
     folder's neighbour `store`. A second call skips what is up to date and resumes what was cut off.
+
+    Nothing after ingest sees a day behind `protocol.lock_after`, unless `open_lock` says so, now or in an earlier call
+    for the same configuration; the first such call is counted in the store's list of configurations.
     """
+    if open_lock and experiment.protocol.lock_after is None:
+        raise ConfigError("--open-lock", "nothing is locked: the config has no protocol.lock_after; leave it out")
     use(experiment.plugins)
     with pool(experiment.workers, experiment.plugins) as workers:
-        job = _Job(experiment, folder.resolve(), base.resolve(), workers, progress)
+        job = _Job(experiment, folder.resolve(), base.resolve(), workers, progress, open_lock)
         job.begin()
         made = folder
         with locked(job.folder):
@@ -97,6 +105,7 @@ class _Job:
     base: Path
     workers: Pool
     progress: Progress
+    open_lock: bool
 
     def begin(self) -> None:
         """Refuse a folder that holds another experiment's run."""
@@ -128,9 +137,23 @@ class _Job:
         return store_folder(self.experiment, self.folder, self.base)
 
     @cached_property
+    def trials(self) -> Trials:
+        return Trials(self.store_folder)
+
+    @cached_property
     def market(self) -> Market:
-        """The store under the experiment's settings."""
-        return Market(self.experiment, Store(self.store_folder))
+        """The store under the experiment's settings, as far as it may be seen."""
+        return Market(self.experiment, Store(self.store_folder, self.until))
+
+    @cached_property
+    def until(self) -> date | None:
+        """The last day that may be seen, None where none is locked; an opening is counted before anything is seen."""
+        lock_after = self.experiment.protocol.lock_after
+        if lock_after is None:
+            return None
+        if self.open_lock:
+            self.trials.open(self.configuration, self.trial(), date.today())
+        return None if self.trials.is_opened(self.configuration) else lock_after
 
     def ingest(self) -> Path:
         inputs = self.experiment.source.fingerprint()
@@ -140,9 +163,10 @@ class _Job:
 
     @cached_property
     def features_chosen(self) -> Mapping[str, tuple[str, ...]]:
-        store = self.market.store
-        have = available(store)
-        return chosen(self.experiment.granularity, self.market.session, store.facts.base_bar, have)
+        # Not the market's: whether the lock box is open is asked for the configuration, which names the features.
+        store = Store(self.store_folder, self.experiment.protocol.lock_after)
+        session = Session(segments=store.facts.segments)
+        return chosen(self.experiment.granularity, session, store.facts.base_bar, available(store))
 
     @property
     def feature_plugins(self) -> dict[str, str]:
@@ -179,7 +203,7 @@ class _Job:
             self.manifest.skip("train")
             return self.folder / "models"
         # Counted before the first prediction of a test date is made.
-        Trials(self.store_folder).add(self.configuration, self.trial())
+        self.trials.add(self.configuration, self.trial())
         with self.manifest.stage("train", inputs, outputs):
             results = training.train_all(self.tasks, self.workers, self.progress)
             self.manifest.facts["models"] = {
@@ -218,8 +242,8 @@ class _Job:
 
     def trial(self) -> dict[str, JSON]:
         """What the list of configurations tried says of this one."""
-        plugins, models = self.experiment.plugin_hashes, sorted({task.model for task in self.tasks})
-        note = f"{self.experiment.name}: {', '.join(models)}"
+        plugins = self.experiment.plugin_hashes
+        note = f"{self.experiment.name}: {', '.join(sorted(self.experiment.models))}"
         if plugins:
             note += f"; plug-ins {', '.join(f'{name} {sha256[:12]}' for name, sha256 in plugins.items())}"
         return {"first_run": date.today().isoformat(), "note": note, "plugins": plugins}
@@ -256,7 +280,7 @@ class _Job:
             lacking=missing(available(self.market.store)),
             missing=[str(sentence) for sentence in absent],
             universes=[name for name in self.experiment.evaluation.universes if name in evaluated],
-            trials=Trials(self.store_folder).read(),
+            trials=self.trials.read(),
         )
         commit_json(self.folder / FACTS_FILE, known.model_dump(mode="json"))
         with self.manifest.stage("report", fingerprint(known.model_dump(mode="json"))):

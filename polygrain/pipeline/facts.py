@@ -56,10 +56,28 @@ def report_facts(
         ),
         configurations=tuple(
             ConfigurationTried(
-                fingerprint=str(trial["fingerprint"])[:12], first_run=str(trial["first_run"]), note=str(trial["note"])
+                fingerprint=str(trial["fingerprint"])[:12],
+                first_run=str(trial["first_run"]),
+                note=str(trial["note"]),
+                opened=None if trial["opened"] is None else str(trial["opened"]),
             )
             for trial in trials
         ),
+        lock=_lock(market, [trial["opened"] for trial in trials if trial["opened"] is not None]),
+    )
+
+
+def _lock(market: Market, openings: Sequence[JSON]) -> str:
+    """What became of the days after `lock_after`."""
+    lock_after = market.experiment.protocol.lock_after
+    if lock_after is None:
+        return ""
+    times = f"{len(openings)} time{'' if len(openings) == 1 else 's'}"
+    if market.store.until is not None:
+        return f"The days after {lock_after} are locked: nothing here has seen them. Opened so far: {times}."
+    return (
+        f"The days after {lock_after} were locked while this was developed, and then seen. The lock box of this data "
+        f"was opened {times}: {', '.join(map(str, openings))}."
     )
 
 

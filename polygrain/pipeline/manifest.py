@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Literal
 
@@ -34,10 +35,13 @@ class _Facts(Spec):
 
 
 class _Trial(Spec):
+    """A configuration tried; `opened` is the day on which the lock box was opened for it."""
+
     fingerprint: str
     first_run: str
     note: str
     plugins: dict[str, str] = {}
+    opened: str | None = None
 
 
 _TRIALS = TypeAdapter(list[_Trial])
@@ -134,3 +138,15 @@ class Trials:
         known = self.read()
         if all(trial["fingerprint"] != fingerprint for trial in known):
             commit_json(self.path, [*known, {"fingerprint": fingerprint, **facts}])
+
+    def is_opened(self, fingerprint: str) -> bool:
+        """Whether the lock box has been opened for a configuration."""
+        return any(trial["fingerprint"] == fingerprint and trial["opened"] is not None for trial in self.read())
+
+    def open(self, fingerprint: str, facts: Mapping[str, JSON], day: date) -> None:
+        """Note that the lock box is opened for a configuration; once it is, it stays so and is not counted again."""
+        self.add(fingerprint, facts)
+        if not self.is_opened(fingerprint):
+            mine = {"opened": day.isoformat()}
+            known = self.read()
+            commit_json(self.path, [t | mine if t["fingerprint"] == fingerprint else t for t in known])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +43,17 @@ def folds(market: Market, horizon: int) -> list[Fold]:
     protocol, label = experiment.protocol, experiment.label
     days = range(protocol.lookback - 1, len(market.store.bar_days))
     spans = {"train": protocol.train, "train_min": protocol.train_min, "valid": protocol.valid, "refit": protocol.refit}
-    longest = walk_forward(days, **spans, purge=label.purge(max(label.days)))
+    first = None if protocol.first_test is None else _first_test(protocol.first_test, market.store.bar_days)
+    longest = walk_forward(days, **spans, purge=label.purge(max(label.days)), first_test=first)
     return walk_forward(days, **spans, purge=label.purge(horizon), first_test=longest[0].test[0])
+
+
+def _first_test(wanted: date, days: Sequence[date]) -> int:
+    """The number of the first of `days` that is not before `wanted`."""
+    if not days or wanted > days[-1]:
+        span = f"the days that may be seen end on {days[-1]}" if days else "there are no days to be seen"
+        raise ConfigError("protocol.first_test", f"{wanted} lies behind the data: {span}; take an earlier day")
+    return bisect_left(days, wanted)
 
 
 def tasks(market: Market, panels: Mapping[str, Path], folder: Path) -> list[TrainTask]:

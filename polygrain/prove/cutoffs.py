@@ -10,14 +10,11 @@ from itertools import chain, zip_longest
 import numpy as np
 import polars as pl
 
+from polygrain.store.tables import INTERVALS
+
 # Moments are whole numbers: day number × DAY + base bars that have closed; the close comes after all of them.
 DAY = 10_000
 CLOSE = DAY - 1
-INTERVALS = (
-    ("index_members", "start", "end"),
-    ("industries", "start", "end"),
-    ("listings", "listed", "delisted"),
-)
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ def _before_events(tables: Mapping[str, pl.DataFrame], days: Sequence[date]) -> 
 def _events(tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.Series]:
     """The days on which something happens to a stock of the sample, by kind."""
     found: dict[str, pl.Series] = {}
-    for name, start, end in INTERVALS:
+    for name, (start, end) in INTERVALS.items():
         if name in tables:
             found[f"{name} {start}"] = tables[name][start]
             if end in tables[name].columns:

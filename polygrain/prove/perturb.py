@@ -14,10 +14,10 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from polygrain.prove.cutoffs import INTERVALS, Cutoff
-from polygrain.prove.tables import ended_intervals, ended_weights, other_intervals, other_weights
+from polygrain.prove.cutoffs import Cutoff
+from polygrain.prove.tables import other_intervals, other_weights
 from polygrain.store.panel import Array
-from polygrain.store.tables import SCHEMAS
+from polygrain.store.tables import INTERVALS, SCHEMAS, ended
 
 Replacement = Literal["another future", "no future"]
 REPLACEMENTS: tuple[Replacement, ...] = ("another future", "no future")
@@ -42,15 +42,16 @@ def replace(
     """
     changed = dict(tables)
     symbols = tables["daily"]["symbol"].unique().sort()
-    for name, start, end in INTERVALS:
-        if name in tables and how == "another future":
-            changed[name] = other_intervals(tables[name], cutoff.day, start, end, symbols, rng)
-        elif name in tables:
-            changed[name] = ended_intervals(tables[name], cutoff.day, start, end)
-    if "index_weights" in tables:
-        weights = tables["index_weights"]
-        known = ended_weights(weights, cutoff.day)
-        changed["index_weights"] = known if how == "no future" else other_weights(weights, cutoff.day, symbols, rng)
+    for name in (*INTERVALS, "index_weights"):
+        if name not in tables:
+            continue
+        table = tables[name]
+        if how == "no future":
+            changed[name] = ended(name, table, cutoff.day)
+        elif name == "index_weights":
+            changed[name] = other_weights(table, cutoff.day, symbols, rng)
+        else:
+            changed[name] = other_intervals(name, table, cutoff.day, symbols, rng)
     at = _At(tables["daily"], tables.get("bars"), cutoff)
     return changed | (at.nothing_more() if how == "no future" else at.another_future(rng))
 

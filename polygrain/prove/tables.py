@@ -7,27 +7,22 @@ from datetime import date
 import numpy as np
 import polars as pl
 
+from polygrain.store.tables import INTERVALS, ended
+
 _MOST_DAYS = 60
 
 
-def ended_intervals(table: pl.DataFrame, day: date, start: str, end: str) -> pl.DataFrame:
-    """The intervals as a file of that day shows them: none starts after it, and no end after it is known."""
-    known = table.filter(pl.col(start) <= day)
-    if end not in table.columns:
-        return known
-    return known.with_columns(pl.when(pl.col(end) <= day).then(pl.col(end)).alias(end))
-
-
 def other_intervals(
-    table: pl.DataFrame, day: date, start: str, end: str, symbols: pl.Series, rng: np.random.Generator
+    name: str, table: pl.DataFrame, day: date, symbols: pl.Series, rng: np.random.Generator
 ) -> pl.DataFrame:
     """Ends after the day move or vanish; half of the stocks that have an interval start after it keep one, on another
     day; where a stock can be in a list or an industry again, some that left come back and others of `symbols` come in.
 
     Columns that are neither keys nor days are drawn from the table's values.
     """
-    key = [name for name in ("index", "symbol") if name in table.columns]
-    known = ended_intervals(table, day, start, end).sort(*key, start)
+    start, end = INTERVALS[name]
+    key = [column for column in ("index", "symbol") if column in table.columns]
+    known = ended(name, table, day).sort(*key, start)
     if end not in known.columns:
         known = known.with_columns(pl.lit(None, pl.Date).alias(end))
     moved = pl.when(_chance(rng, 0.6, len(known))).then(_after(pl.lit(day), rng, len(known)))
@@ -42,8 +37,8 @@ def other_intervals(
     new = new.filter(pl.col("there").is_null() | (pl.col(end).is_not_null() & (start == "start")))
     earliest = pl.max_horizontal(pl.col(end), pl.lit(day))
     new = new.select(*key, _after(earliest, rng, len(new)).alias(start), pl.lit(None, pl.Date).alias(end))
-    names = [name for name in known.columns if name not in (*key, start, end)]
-    drawn = [table[name].gather(rng.integers(0, max(len(table), 1), len(new))).alias(name) for name in names]
+    rest = [column for column in known.columns if column not in (*key, start, end)]
+    drawn = [table[column].gather(rng.integers(0, max(len(table), 1), len(new))).alias(column) for column in rest]
     return pl.concat([known, new.with_columns(drawn).select(known.columns)])
 
 
@@ -65,11 +60,6 @@ def _after(day: pl.Expr, rng: np.random.Generator, n: int) -> pl.Expr:
     return day + pl.duration(days=days)
 
 
-def ended_weights(table: pl.DataFrame, day: date) -> pl.DataFrame:
-    """The index weights dated up to the day."""
-    return table.filter(pl.col("date") <= day)
-
-
 def other_weights(table: pl.DataFrame, day: date, symbols: pl.Series, rng: np.random.Generator) -> pl.DataFrame:
     """Index weights dated after the day are other ones, of other stocks; they add up to 1."""
     later = table.filter(pl.col("date") > day)
@@ -81,4 +71,4 @@ def other_weights(table: pl.DataFrame, day: date, symbols: pl.Series, rng: np.ra
     )
     total = pl.col("weight").sum().over("index", "date")
     later = later.with_columns(pl.when(total > 0).then(pl.col("weight") / total).otherwise(pl.col("weight")))
-    return pl.concat([ended_weights(table, day), later])
+    return pl.concat([ended("index_weights", table, day), later])

@@ -63,11 +63,15 @@ class StageTime(Spec):
 
 
 class ConfigurationTried(Spec):
-    """A configuration that was evaluated on these test dates, this one included; every one lowers the significance."""
+    """A configuration that was evaluated on these test dates, this one included; every one lowers the significance.
+
+    `opened` is the day on which the lock box was opened for it.
+    """
 
     fingerprint: str
     first_run: str
     note: str = ""
+    opened: str | None = None
 
 
 class ReportFacts(Spec):
@@ -88,6 +92,7 @@ class ReportFacts(Spec):
     headline            the model that the first screen judges: named before the results are known, never the best one
     seeds               seeds whose scores were averaged
     folds, stages, configurations    what was trained, how long it took, what else was tried on these test dates
+    lock                a sentence on the lock box, "" where the run has none
     """
 
     version: Literal[1] = 1
@@ -110,6 +115,7 @@ class ReportFacts(Spec):
     folds: tuple[FoldFacts, ...] = ()
     stages: tuple[StageTime, ...] = ()
     configurations: tuple[ConfigurationTried, ...] = ()
+    lock: str = ""
 
     @property
     def naive(self) -> str | None:

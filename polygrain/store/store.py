@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +13,11 @@ import polars as pl
 from pydantic import ConfigDict, ValidationError
 
 from polygrain.errors import DataError
+from polygrain.market.calendar import month_of
 from polygrain.market.rules import LimitRule
 from polygrain.spec import Spec
 from polygrain.store.commit import JSON, MANIFEST, commit_bytes, fingerprint
+from polygrain.store.tables import ended
 
 STORE_VERSION = 2
 
@@ -93,13 +95,17 @@ def read_manifest(folder: Path) -> Manifest | None:
 
 
 class Store:
-    """The tables of one ingested source. Every read hashes the file's bytes, so damage is an error, never a number."""
+    """The tables of one ingested source. Every read hashes the file's bytes, so damage is an error, never a number.
 
-    def __init__(self, folder: Path) -> None:
+    With `until` it is what the source showed on that day: nothing later is in any table. Symbols are those of the whole
+    source, `facts` say what it holds.
+    """
+
+    def __init__(self, folder: Path, until: date | None = None) -> None:
         manifest = read_manifest(folder)
         if manifest is None:
             raise DataError(str(folder), "holds no store; run `polygrain ingest` first")
-        self.folder = folder
+        self.folder, self.until = folder, until
         self._manifest = manifest
 
     @property
@@ -110,12 +116,12 @@ class Store:
     @cached_property
     def days(self) -> tuple[date, ...]:
         """All trading days, in order."""
-        return tuple(date.fromisoformat(day) for day in self._manifest.days)
+        return self._known(self._manifest.days)
 
     @cached_property
     def bar_days(self) -> tuple[date, ...]:
         """The days with bars, in order; all days where the base bar is the day."""
-        return tuple(date.fromisoformat(day) for day in self._manifest.bar_days)
+        return self._known(self._manifest.bar_days)
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -125,39 +131,46 @@ class Store:
     @property
     def months(self) -> tuple[str, ...]:
         """The months of the daily table, in order; the bars may cover fewer."""
-        return tuple(sorted(self._manifest.daily))
+        return self._begun(self._manifest.daily)
 
     @property
     def bar_months(self) -> tuple[str, ...]:
         """The months with bars, in order; none where the base bar is the day."""
-        return tuple(sorted(self._manifest.bars))
+        return self._begun(self._manifest.bars)
 
     def bars(self, months: Sequence[str]) -> pl.DataFrame:
         """The bars of `months`, sorted by date, symbol, bar; months without bars add nothing.
 
         Errors: DataError where the store has no bars at all in these months, or a file is damaged.
         """
-        shards = [self._manifest.bars[month] for month in sorted(set(months)) if month in self._manifest.bars]
+        shards = [self._manifest.bars[month] for month in sorted(set(months)) if month in self.bar_months]
         if not shards:
             raise DataError(str(self.folder), f"has no bars in {', '.join(months) or 'no month'}")
-        return pl.concat([self._read(shard) for shard in shards])
+        return pl.concat([self._cut(self._read(shard)) for shard in shards])
 
     def bar_columns(self, month: str, names: Sequence[str]) -> pl.DataFrame:
         """Some columns of the month's bars, sorted by date, symbol, bar; the file is read and its hash checked."""
-        return pl.read_parquet(io.BytesIO(self._content(self._manifest.bars[month])), columns=list(names))
+        content = self._content(self._manifest.bars[month])
+        columns = pl.read_parquet(io.BytesIO(content), columns=list(names))
+        if self.until is None or month < month_of(self.until):
+            return columns
+        return columns.head(len(self._cut(pl.read_parquet(io.BytesIO(content), columns=["date"]))))
 
     def daily(self, months: Sequence[str] | None = None) -> pl.DataFrame:
         """The daily table of `months` (all), sorted by date, symbol; `amount` and `vwap` are always columns."""
         wanted = self.months if months is None else sorted(set(months))
-        shards = [self._manifest.daily[month] for month in wanted if month in self._manifest.daily]
+        shards = [self._manifest.daily[month] for month in wanted if month in self.months]
         if not shards:
             raise DataError(str(self.folder), f"has no days in {', '.join(wanted) or 'no month'}")
-        return pl.concat([self._read(shard) for shard in shards])
+        return pl.concat([self._cut(self._read(shard)) for shard in shards])
 
     def table(self, name: str) -> pl.DataFrame | None:
         """A reference table (listings, index_members, index_weights, industries), None where the source has none."""
         shard = self._manifest.tables.get(name)
-        return None if shard is None else self._read(shard)
+        if shard is None:
+            return None
+        table = self._read(shard)
+        return table if self.until is None else ended(name, table, self.until)
 
     def fingerprint(self, months: Sequence[str] | None = None) -> str:
         """sha256 (hex) of the content of these months' bars and daily rows; of everything where `months` is None."""
@@ -166,8 +179,10 @@ class Store:
             f"{kind} {name}": shard.sha256
             for kind, shards in (("bars", self._manifest.bars), ("daily", self._manifest.daily))
             for name, shard in shards.items()
-            if chosen is None or name in chosen
+            if name in self._begun(shards) and (chosen is None or name in chosen)
         }
+        if self.until is not None:
+            content["until"] = self.until.isoformat()
         if chosen is None:
             content |= {f"table {name}": shard.sha256 for name, shard in self._manifest.tables.items()}
             content["limits"] = self.facts.limits
@@ -181,13 +196,23 @@ class Store:
     def day_digests(self, month: str) -> dict[date, str]:
         """Fingerprint of the content of each day of a month, its bars and its daily rows."""
         parts = [shards[month].days for shards in (self._manifest.bars, self._manifest.daily) if month in shards]
-        days = sorted(set().union(*parts))
-        return {date.fromisoformat(day): fingerprint([part.get(day) for part in parts]) for day in days}
+        days = self._known(sorted(set().union(*parts)))
+        return {day: fingerprint([part.get(day.isoformat()) for part in parts]) for day in days}
 
     def verify(self) -> None:
         """Read and hash every file; DataError names the first that is damaged."""
         for shard in self._manifest.shards():
             self._read(shard)
+
+    def _known(self, days: Sequence[str]) -> tuple[date, ...]:
+        found = (date.fromisoformat(day) for day in days)
+        return tuple(day for day in found if self.until is None or day <= self.until)
+
+    def _begun(self, months: Iterable[str]) -> tuple[str, ...]:
+        return tuple(m for m in sorted(months) if self.until is None or m <= month_of(self.until))
+
+    def _cut(self, table: pl.DataFrame) -> pl.DataFrame:
+        return table if self.until is None else table.filter(pl.col("date") <= self.until)
 
     def _read(self, shard: Shard) -> pl.DataFrame:
         return pl.read_parquet(io.BytesIO(self._content(shard)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import polars as pl
 
@@ -34,6 +35,13 @@ class Schema:
 
 _TEXT, _DATE, _REAL, _WHOLE, _FLAG = pl.String(), pl.Date(), pl.Float64(), pl.Int64(), pl.Boolean()
 _OPTIONAL = Column(_REAL, required=False, nullable=True)
+
+# Reference tables of what was in force from one day to another: the columns of its first and its last day.
+INTERVALS = {
+    "index_members": ("start", "end"),
+    "industries": ("start", "end"),
+    "listings": ("listed", "delisted"),
+}
 
 SCHEMAS: dict[str, Schema] = {
     "bars": Schema(
@@ -233,3 +241,14 @@ _VALUE_RULES: dict[str, list[tuple[str, pl.Expr, str]]] = {
     "listings": [("delisted", pl.col("delisted") < pl.col("listed"), "is before listed")],
     "index_weights": [("weight", (pl.col("weight") < 0) | (pl.col("weight") > 1), "is not a fraction from 0 to 1")],
 }
+
+
+def ended(name: str, table: pl.DataFrame, day: date) -> pl.DataFrame:
+    """A table as its file shows it on `day`: no row of a later day, no interval that starts later, no later end."""
+    if name not in INTERVALS:
+        return table.filter(pl.col("date") <= day)
+    start, end = INTERVALS[name]
+    known = table.filter(pl.col(start) <= day)
+    if end not in table.columns:
+        return known
+    return known.with_columns(pl.when(pl.col(end) <= day).then(pl.col(end)).alias(end))
