@@ -8,8 +8,6 @@ import json
 import os
 import sys
 
-import torch._dynamo  # noqa: F401  (the optimiser imports it at its first use)
-
 from polygrain import cli
 
 

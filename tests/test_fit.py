@@ -15,6 +15,7 @@ from polygrain.errors import DataError
 from polygrain.models.network import decode, initialised
 from polygrain.plugins import Plugin
 from polygrain.training import fit as fit_module
+from polygrain.training.adam import Adam
 from polygrain.training.checkpoint import Checkpoint, Epoch
 from polygrain.training.fit import FitOptions, Fitted, fit, scores
 from polygrain.training.losses import LOSSES
@@ -46,7 +47,7 @@ def gradient(task: TrainTask, loss: str, chunk: int) -> tuple[float, list[Tensor
     """Loss and gradient of one date, without dropout noise between chunk sizes."""
     samples, options = task.open(), FitOptions(loss=loss, chunk=chunk)
     module = initialised(decode(task.network), samples.features, seed=1)
-    loop = fit_module._Loop(module, torch.optim.SGD(module.parameters()), samples, LOSSES[loss], options, 1, 0, None)
+    loop = fit_module._Loop(module, Adam(module, 0.001, 0.0), samples, LOSSES[loss], options, 1, 0, None)
     module.eval()
     value = loop.backward(samples.batch(5))
     return value, [parameter.grad for parameter in module.parameters() if parameter.grad is not None]

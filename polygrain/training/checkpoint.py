@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -14,8 +13,7 @@ from torch import Tensor, nn
 from polygrain.errors import DataError
 from polygrain.spec import Spec
 from polygrain.store.commit import commit
-
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+from polygrain.training.adam import Adam
 
 
 class Epoch(Spec):
@@ -56,20 +54,15 @@ class Checkpoint:
     path: Path
     key: str
 
-    def save(
-        self, module: nn.Module, optimizer: torch.optim.Optimizer, best: dict[str, Tensor], progress: Progress
-    ) -> None:
+    def save(self, module: nn.Module, optimizer: Adam, best: dict[str, Tensor], progress: Progress) -> None:
         """Replace the file by the present state, whole or not at all."""
-        tensors = {f"module/{name}": value for name, value in module.state_dict().items()}
-        tensors |= {f"best/{name}": value for name, value in best.items()}
-        for name, parameter in module.named_parameters():
-            for moment in _MOMENTS if parameter in optimizer.state else ():
-                tensors[f"{moment}/{name}"] = optimizer.state[parameter][moment]
+        parts = {"module": module.state_dict(), "best": best, "optimizer": optimizer.state}
+        tensors = {f"{part}/{name}": value for part, values in parts.items() for name, value in values.items()}
         at = progress
         facts = _Facts(key=self.key, epoch=at.epoch, step=at.step, loss_sum=at.loss_sum, history=tuple(at.history))
         save_tensors(self.path, tensors, facts.model_dump_json())
 
-    def load(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[Progress, dict[str, Tensor]] | None:
+    def load(self, module: nn.Module, optimizer: Adam) -> tuple[Progress, dict[str, Tensor]] | None:
         """Bring back the state into `module` and `optimizer`; None where there is no file or it is another fit's."""
         if not self.path.is_file():
             return None
@@ -78,9 +71,7 @@ class Checkpoint:
             return None
         facts = _Facts.model_validate_json(text)
         module.load_state_dict(_under("module/", tensors))
-        for name, parameter in module.named_parameters():
-            if f"step/{name}" in tensors:
-                optimizer.state[parameter] = {moment: tensors[f"{moment}/{name}"] for moment in _MOMENTS}
+        optimizer.state = _under("optimizer/", tensors)
         at = Progress(facts.epoch, facts.step, facts.loss_sum, list(facts.history))
         return at, _under("best/", tensors)
 

@@ -22,6 +22,7 @@ from polygrain.models.encoder import set_generator
 from polygrain.models.network import Network, initialised
 from polygrain.samples.windows import Batch, Samples, chunks
 from polygrain.spec import Spec
+from polygrain.training.adam import Adam
 from polygrain.training.checkpoint import Checkpoint, Epoch, Progress
 from polygrain.training.folds import Fold
 from polygrain.training.losses import LOSSES, Loss
@@ -90,7 +91,7 @@ def fit(
         if not days:
             raise DataError(f"fold {fold.number}", f"no {part} date has targets; a date needs enough tradable symbols")
     module = initialised(network, samples.features, seed)
-    optimizer = torch.optim.Adam(module.parameters(), options.learning_rate, weight_decay=options.weight_decay)
+    optimizer = Adam(module, options.learning_rate, options.weight_decay)
     loop = _Loop(module, optimizer, samples, LOSSES[options.loss], options, seed, fold.number, checkpoint)
     loop.resume()
     while not loop.finished:
@@ -112,7 +113,7 @@ class _Loop:
     def __init__(
         self,
         module: nn.Module,
-        optimizer: torch.optim.Optimizer,
+        optimizer: Adam,
         samples: Samples,
         loss: Loss,
         options: FitOptions,
@@ -163,7 +164,7 @@ class _Loop:
     def step(self, day: int) -> float:
         """One update from one date; returns the date's loss."""
         self.module.train()
-        self.optimizer.zero_grad()
+        self.module.zero_grad()
         loss = self.backward(self.samples.batch(day))
         norm = nn.utils.clip_grad_norm_(self.module.parameters(), self.options.clip).item()
         for name, value in (("loss", loss), ("gradient norm", norm)):
