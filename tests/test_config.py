@@ -125,8 +125,9 @@ REFUSED = [
     ("nme=x", f"nme: unknown key; did you mean 'name'? choose from {TOP}"),
     (
         "protocol.trian=5",
-        "protocol.trian: unknown key; did you mean 'train'? choose from chunk, clip, every, first_test, learning_rate, "
-        "lock_after, lookback, loss, max_epochs, patience, refit, seeds, train, train_min, valid, weight_decay",
+        "protocol.trian: unknown key; did you mean 'train'? choose from chunk, clip, device, every, first_test, "
+        "learning_rate, lock_after, lookback, loss, max_epochs, patience, refit, seeds, train, train_min, valid, "
+        "weight_decay",
     ),
     ("granularity.day.foo=1", "granularity.day.foo: unknown key; choose from bar, features, name, short_last_bar"),
     (
@@ -161,6 +162,7 @@ REFUSED = [
     ("protocol=3", "protocol: input should be an object (given: 3)"),
     ("protocol.every=abc", "protocol.every: input should be a valid integer (given: 'abc')"),
     ("protocol.lookback=0", "protocol.lookback: input should be greater than or equal to 1 (given: 0)"),
+    ("protocol.device=gpu", "protocol.device: input should be 'cpu' or 'cuda' (given: 'gpu')"),
     ("protocol.loss=l1", "protocol.loss: input should be 'mse', 'ic' or 'ccc' (given: 'l1')"),
     ("source.stocks=3", "source.stocks: input should be greater than or equal to 10 (given: 3)"),
     (

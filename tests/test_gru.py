@@ -29,17 +29,12 @@ def built(features: int, hidden: int, layers: int, bidirectional: bool) -> GRU:
         return GRU(features, hidden, layers, bidirectional=bidirectional)
 
 
-def by_torch(gru: GRU, x_LSF: Tensor) -> tuple[Tensor, Tensor]:
-    h_LSW, last = gru.weights(x_LSF)
-    return h_LSW, torch.cat(list(last[-2 if gru.weights.bidirectional else -1 :]), dim=1)
-
-
 @pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_states_and_gradients_equal_torchs(bidirectional: bool, layers: int) -> None:
     gru, x_LSF = built(5, 4, layers, bidirectional).double(), drawn(6, 7, 5).requires_grad_()
     results = []
-    for states, last in (gru(x_LSF), by_torch(gru, x_LSF)):
+    for states, last in (gru(x_LSF), gru.by_torch(x_LSF)):
         objective = (states * drawn(*states.shape, seed=1)).sum() + (last * drawn(*last.shape, seed=2)).sum()
         of_last = (last * drawn(*last.shape, seed=2)).sum()
         inputs = [x_LSF, *gru.parameters()]
@@ -53,11 +48,18 @@ def test_states_and_gradients_equal_torchs(bidirectional: bool, layers: int) -> 
 def test_long_windows_in_float32(bidirectional: bool) -> None:
     gru, x_LSF = built(20, 32, 1, bidirectional), drawn(160, 40, 20, dtype=torch.float32)
     results = []
-    for states, last in (gru(x_LSF), by_torch(gru, x_LSF)):
+    for states, last in (gru(x_LSF), gru.by_torch(x_LSF)):
         gradients = torch.autograd.grad(states.square().mean() + last.square().mean(), list(gru.parameters()))
         results.append((states, *gradients))
     for ours, theirs in zip(*results):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+
+
+def test_the_last_state_of_the_backward_half_has_read_the_whole_window() -> None:
+    """Torch's order of directions: forward, then backward, of the last layer."""
+    gru, x_LSF = built(5, 4, 2, bidirectional=True), drawn(6, 7, 5, dtype=torch.float32)
+    states, last = gru.by_torch(x_LSF)
+    assert torch.equal(last, torch.cat([states[-1, :, :4], states[0, :, 4:]], dim=1))
 
 
 def test_gradients_by_differences() -> None:
@@ -86,8 +88,9 @@ def test_attention_equals_its_equation() -> None:
     h_LSW = drawn(6, 7, 8).requires_grad_()
     alpha = pooling.weigh(torch.tanh(pooling.project(h_LSW))).softmax(dim=0)
     results = []
-    for c_SW in (pooling(h_LSW), (alpha * h_LSW).sum(dim=0)):
+    for c_SW in (pooling(h_LSW), pooling.by_torch(h_LSW), (alpha * h_LSW).sum(dim=0)):
         gradients = torch.autograd.grad((c_SW * drawn(7, 8, seed=1)).sum(), [h_LSW, *pooling.parameters()])
         results.append((c_SW, *gradients))
-    for ours, theirs in zip(*results):
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+    for values in zip(*results):
+        for ours in values[:-1]:
+            torch.testing.assert_close(ours, values[-1], rtol=0, atol=1e-12)

@@ -36,12 +36,19 @@ class GRU(nn.Module):
 
     def forward(self, x_LSF: Tensor) -> tuple[Tensor, Tensor]:
         """h_LSW, the last layer's states at every step, and h_SW after the last step that each direction reads."""
+        if x_LSF.device.type != "cpu":
+            return self.by_torch(x_LSF)
         h_LSW, last_SW = x_LSF, x_LSF[-1]
         for suffixes in self.suffixes:
             names = [name + suffix for suffix in suffixes for name in _PARAMETERS]
             parameters = [self.weights.get_parameter(name) for name in names]
             h_LSW, last_SW = _Layer.apply(h_LSW, torch.is_grad_enabled(), *parameters)  # type: ignore[no-untyped-call]
         return h_LSW, last_SW
+
+    def by_torch(self, x_LSF: Tensor) -> tuple[Tensor, Tensor]:
+        """The same from torch's own module, for other devices than the CPU."""
+        h_LSW, last = self.weights(x_LSF)
+        return h_LSW, torch.cat(list(last[-len(self.suffixes[0]) :]), dim=1)
 
 
 class AttentionPooling(nn.Module):
@@ -53,9 +60,16 @@ class AttentionPooling(nn.Module):
         self.weigh = nn.Linear(width // 2, 1, bias=False)
 
     def forward(self, h_LSW: Tensor) -> Tensor:
+        if h_LSW.device.type != "cpu":
+            return self.by_torch(h_LSW)
         parameters = (self.project.weight, self.project.bias, self.weigh.weight[0])
         c_SW: Tensor = _Attention.apply(h_LSW, *parameters)  # type: ignore[no-untyped-call]
         return c_SW
+
+    def by_torch(self, h_LSW: Tensor) -> Tensor:
+        """The same as the equation reads, for other devices than the CPU."""
+        alpha_LS1: Tensor = self.weigh(torch.tanh(self.project(h_LSW))).softmax(dim=0)
+        return (alpha_LS1 * h_LSW).sum(dim=0)
 
 
 class _Context(FunctionCtx):

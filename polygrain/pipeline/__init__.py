@@ -39,6 +39,7 @@ from polygrain.store.commit import (
     sweep,
 )
 from polygrain.store.store import Store
+from polygrain.training.device import find
 from polygrain.training.walk_forward import TrainTask
 
 # What scores and their evaluation are computed by, beside the predictions.
@@ -68,6 +69,8 @@ def run(
     if open_lock and experiment.protocol.lock_after is None:
         raise ConfigError("--open-lock", "nothing is locked: the config has no protocol.lock_after; leave it out")
     use(experiment.plugins)
+    if list(STAGES).index(last) >= list(STAGES).index("train"):
+        find(experiment.protocol.device)
     with pool(experiment.workers, experiment.plugins) as workers:
         job = _Job(experiment, folder.resolve(), base.resolve(), workers, progress, open_lock)
         job.begin()

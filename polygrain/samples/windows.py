@@ -17,6 +17,8 @@ from polygrain.errors import ConfigError, DataError
 from polygrain.spec import Spec
 from polygrain.store.panel import Array
 
+CPU = torch.device("cpu")
+
 
 class PanelFile(Spec):
     """Where a granularity's panel lies: a .npy of float32 or float16 [days × bars, symbols, features], of which one row
@@ -55,7 +57,7 @@ def windows(
     view = panel[start:end:step]
     shape = (length, symbols.shape[0], panel.shape[2])
     size = shape[0] * shape[1] * shape[2]
-    x_LSF = torch.empty(shape) if out is None or out.numel() < size else out[:size].view(shape)
+    x_LSF = torch.empty(shape, device=panel.device) if out is None or out.numel() < size else out[:size].view(shape)
     if panel.dtype == torch.float32:
         torch.index_select(view, 1, symbols, out=x_LSF)
     else:
@@ -76,14 +78,19 @@ class Samples:
     """The panels of a run, memory-mapped, with targets [D, S] (NaN outside M_t) and members U_t [D, S].
 
     A batch is one date by construction; nothing but the gathered windows of one chunk of symbols is held in memory.
+    On another device than the CPU the panels are resident, and what a network reads is given there.
     """
 
-    def __init__(self, panels: Sequence[PanelFile], targets: Array, members: Array, lookback: int) -> None:
+    def __init__(
+        self, panels: Sequence[PanelFile], targets: Array, members: Array, lookback: int, device: torch.device = CPU
+    ) -> None:
+        self.device = device
         self.panels = {panel.name: panel for panel in panels}
         self.lookback = lookback
         self._targets = targets
         self._members = members
         self._values = {panel.name: open_values(panel) for panel in panels}
+        self._resident: dict[str, Tensor] = {}
         self._buffers: dict[str, Tensor] = {}
         for name, values in self._values.items():
             if values.shape[:2] != (targets.shape[0] * self.panels[name].bars, targets.shape[1]):
@@ -111,11 +118,12 @@ class Samples:
         """The date's symbols in M_t with their targets."""
         row = np.asarray(self._targets[day])
         columns = np.flatnonzero(~np.isnan(row))
-        return Batch(day, torch.from_numpy(columns), torch.from_numpy(row[columns].astype(np.float32)))
+        symbols, y_S = torch.from_numpy(columns), torch.from_numpy(row[columns].astype(np.float32))
+        return Batch(day, symbols.to(self.device), y_S.to(self.device))
 
     def scored(self, day: int) -> Tensor:
         """Columns of U_t, int64 [S]."""
-        return torch.from_numpy(np.flatnonzero(self._members[day]))
+        return torch.from_numpy(np.flatnonzero(self._members[day])).to(self.device)
 
     def x(self, day: int, symbols: Tensor) -> dict[str, Tensor]:
         """x_LSF by granularity for the columns `symbols`; valid until the next call, which reuses the memory."""
@@ -135,10 +143,13 @@ class Samples:
         return np.ascontiguousarray(self._members[list(days)])
 
     def _window(self, name: str, day: int, symbols: Tensor) -> Tensor:
-        panel, values = self.panels[name], self._values[name]
+        if name not in self._resident:
+            # At the first window: who asks for features or rows needs no copy. To the CPU it is none.
+            self._resident[name] = self._values[name].to(self.device)
+        panel, values = self.panels[name], self._resident[name]
         size = steps(self.lookback, panel.bars, panel.step) * symbols.shape[0] * values.shape[2]
         if name not in self._buffers or self._buffers[name].numel() < size:
-            self._buffers[name] = torch.empty(size)
+            self._buffers[name] = torch.empty(size, device=self.device)
         return windows(values, day, panel.bars, self.lookback, symbols, panel.step, self._buffers[name])
 
 
@@ -155,9 +166,11 @@ def open_values(panel: PanelFile) -> Tensor:
     return torch.from_numpy(values)
 
 
-def open_samples(panels: Sequence[PanelFile], targets: Path, members: Path, lookback: int) -> Samples:
+def open_samples(
+    panels: Sequence[PanelFile], targets: Path, members: Path, lookback: int, device: torch.device = CPU
+) -> Samples:
     """Samples over .npy files: targets float32 [D, S], members bool [D, S]."""
-    return Samples(panels, np.load(targets, mmap_mode="r"), np.load(members, mmap_mode="r"), lookback)
+    return Samples(panels, np.load(targets, mmap_mode="r"), np.load(members, mmap_mode="r"), lookback, device)
 
 
 def chunks(symbols: Tensor, size: int) -> list[Tensor]:

@@ -21,6 +21,10 @@ class Adam:
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.state: dict[str, Tensor] = {}
 
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from the `state` of an Adam that ended, on whatever device."""
+        self.state = {key: value.to(self.parameters[key.partition("/")[2]].device) for key, value in state.items()}
+
     @torch.no_grad()
     def step(self) -> None:
         """One update; a parameter without a gradient stays as it is."""

@@ -71,7 +71,7 @@ class Checkpoint:
             return None
         facts = _Facts.model_validate_json(text)
         module.load_state_dict(_under("module/", tensors))
-        optimizer.state = _under("optimizer/", tensors)
+        optimizer.restore(_under("optimizer/", tensors))
         at = Progress(facts.epoch, facts.step, facts.loss_sum, list(facts.history))
         return at, _under("best/", tensors)
 
@@ -82,7 +82,7 @@ class Checkpoint:
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], facts: str) -> None:
     """Commit tensors and a text of facts (JSON) as one safetensors file."""
-    whole = {name: value.detach().contiguous() for name, value in tensors.items()}
+    whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     # One metadata entry: safetensors writes several in an order that changes from run to run.
     commit(path, lambda temporary: save_file(whole, temporary, {"facts": facts}))
 

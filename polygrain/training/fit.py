@@ -24,6 +24,7 @@ from polygrain.samples.windows import Batch, Samples, chunks
 from polygrain.spec import Spec
 from polygrain.training.adam import Adam
 from polygrain.training.checkpoint import Checkpoint, Epoch, Progress
+from polygrain.training.device import DeviceName, repeatable
 from polygrain.training.folds import Fold
 from polygrain.training.losses import LOSSES, Loss
 
@@ -33,7 +34,8 @@ SECONDS_BETWEEN_CHECKPOINTS = 30.0
 class FitOptions(Spec):
     """How a network is fitted: Adam, gradient norm clip, early stop, one date a step.
 
-    `every` = k uses every k-th training date, counted back from the last; `chunk` bounds the symbols held at once.
+    `every` = k uses every k-th training date, counted back from the last; `chunk` bounds the symbols held at once;
+    `device` is where the panels lie and the network learns and scores: bits differ between devices.
     """
 
     loss: Literal["mse", "ic", "ccc"] = "mse"
@@ -44,6 +46,7 @@ class FitOptions(Spec):
     patience: int = Field(default=5, ge=1)
     every: int = Field(default=1, ge=1)
     chunk: int = Field(default=1024, ge=1)
+    device: DeviceName = "cpu"
 
 
 @contextmanager
@@ -81,22 +84,22 @@ def fit(
 ) -> Fitted:
     """Fit `network` on the fold's training dates until its validation loss stops falling; best weights are restored.
 
-    One date a step: loss = mean over the date's M_t. Same seed, data and options give the same bits, also when the
-    fit was killed and goes on from its checkpoint. Sees training and validation dates only, whose labels end before
-    the first test date. DataError where a fold has no targets, or a loss or gradient is not finite (nothing is
-    updated then).
+    One date a step: loss = mean over the date's M_t. Same seed, data, options and device (the samples') give the same
+    bits, also when the fit was killed and goes on from its checkpoint. Sees training and validation dates only, whose
+    labels end before the first test date. DataError where a fold has no targets, or a loss or gradient is not finite
+    (nothing is updated then).
     """
     train, valid = samples.learnable(fold.train)[:: -options.every][::-1], samples.learnable(fold.valid)
     for part, days in (("training", train), ("validation", valid)):
         if not days:
             raise DataError(f"fold {fold.number}", f"no {part} date has targets; a date needs enough tradable symbols")
-    module = initialised(network, samples.features, seed)
+    module = initialised(network, samples.features, seed).to(samples.device)
     optimizer = Adam(module, options.learning_rate, options.weight_decay)
     loop = _Loop(module, optimizer, samples, LOSSES[options.loss], options, seed, fold.number, checkpoint)
     loop.resume()
     while not loop.finished:
         # The global generator is the user's; while a network is fitted, each step sets it.
-        with one_thread(), torch.random.fork_rng(devices=[]):
+        with one_thread(), repeatable(samples.device):
             loop.epoch(train, valid)
         if progress:
             progress(loop.progress.history[-1])
@@ -213,7 +216,7 @@ class _Loop:
     def draw(self) -> None:
         """Start the step's dropout masks at their beginning, torch's too, which draw from the global generator."""
         words = np.random.SeedSequence([self.seed, self.progress.epoch, self.progress.step]).generate_state(2)
-        generator = torch.Generator().manual_seed(int(words[0]) << 31 ^ int(words[1]))
+        generator = torch.Generator(self.samples.device).manual_seed(int(words[0]) << 31 ^ int(words[1]))
         set_generator(self.module, generator)
         torch.manual_seed(generator.initial_seed())
 

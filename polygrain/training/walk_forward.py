@@ -22,6 +22,7 @@ from polygrain.spec import Spec
 from polygrain.store.commit import JSON, code_fingerprint, commit_json, fingerprint
 from polygrain.store.panel import Array
 from polygrain.training.checkpoint import Checkpoint, Epoch, key_of, load_tensors, save_tensors
+from polygrain.training.device import find, repeatable
 from polygrain.training.fit import FitOptions, fit, one_thread, scores
 from polygrain.training.folds import Fold
 
@@ -59,8 +60,9 @@ class TrainTask(Spec):
         return parameters * length * (len(self.fold.train) / self.options.every + len(self.fold.valid) / 3)
 
     def open(self) -> Samples:
-        """The task's samples, mapped from disk."""
-        return open_samples(self.panels, Path(self.targets), Path(self.members), self.lookback)
+        """The task's samples, mapped from disk, or resident on its device where that is not the CPU."""
+        device = find(self.options.device)
+        return open_samples(self.panels, Path(self.targets), Path(self.members), self.lookback, device)
 
     @property
     def model_file(self) -> Path:
@@ -133,7 +135,7 @@ def train(task: TrainTask) -> TaskResult:
 def load_model(task: TrainTask, samples: Samples) -> nn.Module:
     """The task's fitted module."""
     tensors, _ = load_tensors(task.model_file)
-    module = initialised(decode(task.network), samples.features, task.seed)
+    module = initialised(decode(task.network), samples.features, task.seed).to(samples.device)
     module.load_state_dict(tensors)
     return module
 
@@ -141,11 +143,11 @@ def load_model(task: TrainTask, samples: Samples) -> nn.Module:
 def predict(module: nn.Module, samples: Samples, days: Sequence[int], chunk: int) -> Array:
     """Scores float32 [days, symbols] of U_t at each of `days`, NaN elsewhere; row t sees t's window only."""
     table = np.full((len(days), samples.symbols), np.nan, dtype=np.float32)
-    with one_thread():
+    with one_thread(), repeatable(samples.device):
         for row, day in enumerate(days):
             symbols = samples.scored(day)
             if len(symbols):
-                table[row, symbols.numpy()] = scores(module, samples, day, symbols, chunk).numpy()
+                table[row, symbols.cpu().numpy()] = scores(module, samples, day, symbols, chunk).cpu().numpy()
     return table
 
 
