@@ -23,6 +23,7 @@ from polygrain.models.network import NETWORKS
 from polygrain.pipeline import evaluating, facts, scoring, training
 from polygrain.pipeline.manifest import RunManifest, Trials
 from polygrain.pipeline.market import Market
+from polygrain.pipeline.parquet import write_blocks, write_parquet
 from polygrain.plugins import use
 from polygrain.progress import Progress
 from polygrain.report.facts import FILE as FACTS_FILE
@@ -226,12 +227,9 @@ class _Job:
             self.manifest.skip("score")
             return self.folder / outputs[0]
         with self.manifest.stage("score", inputs, outputs):
-            shape = (len(self.market.store.bar_days), len(self.market.store.symbols))
-            seeds = scoring.by_seed(self.tasks, shape)
-            scoring.write_parquet(scoring.seed_table(self.market, seeds), self.folder / outputs[1])
-            scoring.write_parquet(
-                scoring.table(self.market, scoring.all_scores(self.market, seeds)), self.folder / outputs[0]
-            )
+            seed_rows = scoring.seed_rows(self.market, self.tasks)
+            write_blocks(seed_rows, scoring.SEED_SCHEMA, self.folder / outputs[1])
+            write_blocks(scoring.rows(self.market, self.tasks), scoring.SCHEMA, self.folder / outputs[0])
         return self.folder / outputs[0]
 
     @cached_property
@@ -265,8 +263,8 @@ class _Job:
             scores = scoring.read_scores(self.folder / "scores.parquet", self.market)
             with self.progress.step("evaluate", evaluating.case_count(self.market, len(scores))) as step:
                 judged = evaluating.judge(self.market, scores, step)
-            scoring.write_parquet(judged.rank_ic, self.folder / outputs[0])
-            scoring.write_parquet(judged.nav, self.folder / outputs[1])
+            write_parquet(judged.rank_ic, self.folder / outputs[0])
+            write_parquet(judged.nav, self.folder / outputs[1])
             self.manifest.facts["missing"] = list(judged.missing)
         return self.folder / outputs[0]
 

@@ -20,7 +20,7 @@ from polygrain.features.build import build
 from polygrain.features.granularity import Granularity
 from polygrain.features.panels import open_panel
 from polygrain.pipeline.market import Market
-from polygrain.pipeline.scoring import Scores, all_scores
+from polygrain.pipeline.scoring import NAIVE, Scores, averaged, naive_scores, scored_days, with_ensembles
 from polygrain.pipeline.training import coarse_to_fine, panel_file
 from polygrain.prove.cutoffs import CLOSE, DAY
 from polygrain.prove.features import granularities, names, raw
@@ -196,7 +196,8 @@ def _scores(stages: Stages, models: Models, days: Sequence[int]) -> dict[str, Ob
         panel = np.full((stages.days, len(market.store.symbols)), np.nan, np.float32)
         panel[list(days)] = standardise(predict(module, stages.samples[wanted][horizon], days, CHUNK))
         panels[model, horizon] = panel
-    made = all_scores(market, {1: Scores(valid=panels, test=panels)}).test
+    scores = with_ensembles(market, averaged([Scores(test=panels)]))
+    made = scores.test | {(NAIVE, 0): naive_scores(market, scored_days(scores))}
     known = market.bar_rows * DAY + CLOSE
     return {f"scores.{model}.{horizon}d": Observed(panel, known) for (model, horizon), panel in made.items()}
 

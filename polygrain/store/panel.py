@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -47,6 +48,21 @@ class Panel:
     axes: Axes
     values: Array
     features: tuple[str, ...] = ()
+
+
+def from_table(frame: pl.DataFrame, column: str, axes: Axes) -> Array:
+    """A numeric column of a table (date, symbol, …) as float64 [days, symbols]; NaN where the table has no row.
+
+    Rows of other days or symbols are left out.
+    """
+    placed = frame.select(
+        day=pl.col("date").replace_strict(axes.day_number, default=None, return_dtype=pl.Int64),
+        symbol=pl.col("symbol").replace_strict(axes.symbol_number, default=None, return_dtype=pl.Int64),
+        value=pl.col(column).cast(pl.Float64),
+    ).drop_nulls()
+    values = np.full((len(axes.days), len(axes.symbols)), np.nan)
+    values[placed["day"].to_numpy(), placed["symbol"].to_numpy()] = placed["value"].to_numpy()
+    return values
 
 
 def carried(values: Array) -> Array:
