@@ -166,7 +166,7 @@ class Experiment(Spec):
     def _check_model_names(self) -> None:
         """Scores are kept by model name, so that two models of one name would be one."""
         names = self._coarse_to_fine
-        owners = {"naive": "the naive composite"}
+        owners = {"naive": "the naive composite", "oracle": "the oracle of a simulated market"}
         for key, network in self.network.items():
             models = {model: _origin(key, model, reads, names) for model, reads in network.models(names).items()}
             if not models:

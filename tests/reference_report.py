@@ -74,14 +74,17 @@ def facts(**changes: object) -> dict[str, object]:
     return base | changes
 
 
+ORACLE = {"name": "oracle", "kind": "oracle", "description": "the expected return of who knows the hidden states"}
+
+
 def rank_ic_rows(days: list[date], seed: int) -> pl.DataFrame:
     random = np.random.default_rng(seed)
     weather = random.normal(0, 0.09, len(days))
     frames = []
-    for order, model in enumerate(models()):
+    for order, model in enumerate([*models(), ORACLE]):
         for label in [0] if model["kind"] == "naive" else [5, 10]:
             for universe in ("all", "csi300"):
-                level = 0.035 if model["kind"] == "naive" else 0.052 + 0.003 * (order % 5)
+                level = {"naive": 0.035, "oracle": 0.3}.get(model["kind"], 0.052 + 0.003 * (order % 5))
                 rank_ic = level + weather + random.normal(0, 0.04, len(days))
                 rank_ic[0] = np.nan
                 frame = pl.DataFrame({"date": days, "rank_ic": rank_ic, "rank_ic_all": rank_ic - 0.001}).with_columns(
@@ -94,6 +97,54 @@ def rank_ic_rows(days: list[date], seed: int) -> pl.DataFrame:
                 )
                 frames.append(frame)
     return pl.concat(frames).with_columns(pl.col("rank_ic", "rank_ic_all").fill_nan(None))
+
+
+def seed_rows(days: list[date], seed: int, seeds: int = 1) -> pl.DataFrame:
+    """The shown Rank ICs of each seed: the mean's, and noise where there are several seeds."""
+    trained = [model["name"] for model in models() if model["kind"] != "naive"]
+    shown = rank_ic_rows(days, seed).filter(pl.col("universe") == "all", pl.col("model").is_in(trained))
+    noise = np.random.default_rng(seed + 2)
+    return pl.concat(
+        [
+            shown.select(
+                *("model", "label_days", "rebalance", "fill", "universe"),
+                pl.lit(number, pl.Int32).alias("seed"),
+                "date",
+                pl.col("rank_ic") + pl.Series(noise.normal(0, 0.01 * (seeds > 1), shown.height)),
+            )
+            for number in range(1, seeds + 1)
+        ]
+    )
+
+
+def values(run: Path, file: str, **wanted: object) -> dict[date, float]:
+    """The Rank ICs of a case by date, without the missing ones."""
+    frame = pl.read_parquet(run / f"{file}.parquet")
+    for column, value in wanted.items():
+        frame = frame.filter(pl.col(column) == value)
+    return {day: value for day, value in frame.select("date", "rank_ic").iter_rows() if value is not None}
+
+
+def share_and_difference(ours: dict[date, float], oracle: dict[date, float]) -> tuple[float, float]:
+    """The ratio and the difference of the mean Rank ICs on common dates, by loops."""
+    left, right, count = 0.0, 0.0, 0
+    for day, value in ours.items():
+        if day in oracle:
+            left, right, count = left + value, right + oracle[day], count + 1
+    return left / right, (left - right) / count
+
+
+def spread(seeds: list[dict[date, float]], days: list[date], tracks: int) -> float:
+    """Standard deviation (n − 1) over seeds of the mean over tracks of the mean over a track's dates, by loops."""
+    levels = []
+    for seed in seeds:
+        means = []
+        for track in range(tracks):
+            found = [seed[day] for i, day in enumerate(days) if i % tracks == track and day in seed]
+            means.append(sum(found) / len(found))
+        levels.append(sum(means) / len(means))
+    middle = sum(levels) / len(levels)
+    return (sum((level - middle) ** 2 for level in levels) / (len(levels) - 1)) ** 0.5
 
 
 def nav_rows(days: list[date], seed: int) -> pl.DataFrame:
@@ -126,12 +177,23 @@ def nav_rows(days: list[date], seed: int) -> pl.DataFrame:
     return pl.concat(frames)
 
 
-def write_run(folder: Path, *, count: int = 118, seed: int = 7, **changes: object) -> Path:
-    """A run folder of ten models and the naive composite, two labels, two universes, five tracks."""
+def write_run(
+    folder: Path, *, count: int = 118, seed: int = 7, seeds: int = 1, oracle: bool = False, **changes: object
+) -> Path:
+    """A run folder of ten models and the naive composite, two labels, two universes, five tracks.
+
+    With `oracle` an oracle too, that has no Rank IC on the first two dates.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     days = weekdays(date(2025, 7, 1), count)
-    rank_ic_rows(days, seed).write_parquet(folder / "rank_ic.parquet")
+    of_oracle, rows = pl.col("model") == "oracle", rank_ic_rows(days, seed)
+    late = of_oracle & (pl.col("date") < days[2])
+    rows = rows.with_columns(pl.when(late).then(None).otherwise(pl.col("rank_ic")).alias("rank_ic"))
+    (rows if oracle else rows.filter(~of_oracle)).write_parquet(folder / "rank_ic.parquet")
+    if oracle:
+        changes = {"simulated": True, "models": [*models()[:-1], ORACLE, models()[-1]]} | changes
     nav_rows(days, seed).write_parquet(folder / "nav.parquet")
+    seed_rows(days, seed, seeds).write_parquet(folder / "seed_rank_ic.parquet")
     (folder / "report_facts.json").write_text(json.dumps(facts(**changes)), "utf-8")
     (folder / "manifest.json").write_text(json.dumps({"version": 1, "code": "ab12", "seeds": [1]}), "utf-8")
     return folder

@@ -19,6 +19,7 @@ from polygrain.config import load
 from polygrain.errors import CheckError, ConfigError
 from polygrain.pipeline import STAGES
 from polygrain.progress import Bars, Lines
+from polygrain.sources.synthetic import Synthetic
 from polygrain.store.commit import file_fingerprint
 
 TINY = Path(__file__).parents[1] / "examples" / "tiny.toml"
@@ -163,9 +164,12 @@ TIMED = {"manifest.json", "report_facts.json", "report.html"}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny example's run."""
+    """The tiny example's run; up to its scores nothing may ask for the oracle."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     out = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Synthetic, "oracle", None)
+        pipeline.run(load(TINY, CHANGES), folder=folder, base=TINY.parent, last="score", progress=Lines(out))
     report = pipeline.run(load(TINY, CHANGES), folder=folder, base=TINY.parent, last="report", progress=Lines(out))
     assert report == folder / "report.html"
     said = [line.partition(": ")[0] for line in out.getvalue().splitlines()]
@@ -188,6 +192,7 @@ def test_the_run_folder(folder: Path) -> None:
         "nav.parquet",
         "rank_ic.parquet",
         "scores.parquet",
+        "seed_rank_ic.parquet",
         "seed_scores.parquet",
     ]
     assert "table1_single_granularity.csv" in {path.name for path in (folder / "tables").glob("*.csv")}
@@ -210,6 +215,7 @@ SCHEMAS = {
     "scores": SCORES,
     "seed_scores": SCORES | {"seed": pl.Int32},
     "rank_ic": KEY | {"date": pl.Date, "rank_ic": pl.Float64, "rank_ic_all": pl.Float64, "n": pl.Int32},
+    "seed_rank_ic": KEY | {"seed": pl.Int32, "date": pl.Date, "rank_ic": pl.Float64},
     "nav": KEY
     | {"selection": pl.String, "track": pl.Int32, "date": pl.Date}
     | dict.fromkeys(("gross", "net", "benchmark"), pl.Float64),
@@ -235,6 +241,32 @@ def test_scores_are_z_by_date(folder: Path) -> None:
     )
     assert by_date["mean"].abs().max() < 1e-5
     assert (by_date["std"] - 1).abs().max() < 1e-5
+
+
+def test_seeds_are_judged_like_their_mean(folder: Path) -> None:
+    """Of one seed the mean is the seed; the Rank IC is that of the first fill, period and universe."""
+    shown = pl.read_parquet(folder / "rank_ic.parquet").filter(
+        pl.col("universe") == "all", ~pl.col("model").is_in(["naive", "oracle"])
+    )
+    seeds = pl.read_parquet(folder / "seed_rank_ic.parquet")
+    assert set(seeds["seed"]) == {1}
+    joined = shown.join(seeds, on=["model", "label_days", "rebalance", "fill", "universe", "date"], suffix="_seed")
+    assert joined.height == shown.height == seeds.height
+    # Scores are standardised once more over seeds, which may part ties by a rounding.
+    assert (joined["rank_ic"] - joined["rank_ic_seed"]).abs().max() < 1e-3
+
+
+def test_the_oracle_is_judged_and_not_scored(folder: Path) -> None:
+    """No model is as good, and it is on the page; scores.parquet, which portfolios are made from, has none."""
+    judged = pl.read_parquet(folder / "rank_ic.parquet").filter(pl.col("universe") == "all")
+    means = dict(judged.group_by("model").agg(pl.col("rank_ic").mean()).iter_rows())
+    assert means["oracle"] == max(means.values()) > 0.15
+    assert set(judged.filter(pl.col("model") == "oracle")["label_days"]) == {5}
+    table = pl.read_csv(folder / "tables" / "table1_single_granularity.csv")
+    assert table["model"].to_list() == ["day", "60min", "oracle", "naive"]
+    shares = dict(zip(table["model"], table["oracle_share"]))
+    assert (shares["oracle"], shares["naive"]) == (None, None)
+    assert f"<td>{shares['day']:.0%}</td>".replace("-", "−") in (folder / "report.html").read_text()
 
 
 def test_a_universe_without_data_is_named_and_left_out(folder: Path) -> None:

@@ -68,7 +68,7 @@ def test_every_stage_takes_them_in(folder: Path) -> None:
     assert set(scores["model"]) == {"day", "60min", "ensemble", "means_own", "naive"}
     model = json.loads((folder / "models" / "means_own-5d-f0-s1.json").read_text())
     assert {name: len(panel.features) for name, panel in panels.items()} == model["features"]
-    assert set(pl.read_parquet(folder / "rank_ic.parquet")["model"]) == set(scores["model"])
+    assert set(pl.read_parquet(folder / "rank_ic.parquet")["model"]) == {*scores["model"], "oracle"}
     assert "means_own" in set(pl.read_csv(folder / "tables" / "table6_biagru_multi.csv")["model"])
 
 
@@ -86,7 +86,7 @@ def test_the_run_says_what_it_was_made_from(folder: Path) -> None:
     model = next(model for model in known["models"] if model["name"] == "means_own")
     assert (model["kind"], model["network"], model["granularity"]) == ("mixed", "window_means", None)
     assert model["description"] == "window_means, bars 2, hidden 4, over day, 60min"
-    assert [model["name"] for model in known["models"]] == ["day", "60min", "ensemble", "means_own", "naive"]
+    assert [model["name"] for model in known["models"]] == ["day", "60min", "ensemble", "means_own", "oracle", "naive"]
     page = (folder / "report.html").read_text()
     assert all(name in page for name in hashes)
 
@@ -133,7 +133,7 @@ def test_a_network_of_ones_own_alone(polygrain: Command, tmp_path: Path) -> None
     assert called.code == 0, called.err
     known = facts(tmp_path / "run")
     assert known["headline"] == "ensemble"
-    assert [model["kind"] for model in known["models"]] == ["single", "single", "ensemble", "naive"]
+    assert [model["kind"] for model in known["models"]] == ["single", "single", "ensemble", "oracle", "naive"]
     table = (tmp_path / "run" / "report.html").read_text()
     assert "One granularity at a time" in table
     assert "One granularity at a time, GRU" not in table

@@ -158,6 +158,20 @@ def test_a_simulated_market_is_said_loudly_and_has_no_published_figures_beside_i
     assert 'class="published"' in html
 
 
+def test_a_simulated_market_s_first_screen_says_what_is_found(html: str, tmp_path: Path) -> None:
+    assert 'class="recovered"' not in html
+    found = write_report(write_run(tmp_path / "a", count=40, oracle=True)).read_text("utf-8")
+    first = found[found.index('<section id="overview"') : found.index('<section id="tables"')]
+    table = pl.read_csv(tmp_path / "a" / "tables" / "table5_biagru_single.csv")
+    row = table.row(by_predicate=(pl.col("model") == "30min_biagru") & (pl.col("label_days") == 5), named=True)
+    assert re.search(rf'<th class="model">30min_biagru</th><td>{row["oracle_share"]:.0%}</td>', first)
+    assert "SIMULATED: the oracle knows" in first
+    nothing = write_report(write_run(tmp_path / "b", count=40, simulated=True, predictable=False)).read_text("utf-8")
+    assert "SIMULATED without any signal: nothing on this market can be predicted" in nothing
+    unknown = write_report(write_run(tmp_path / "c", count=40, simulated=True)).read_text("utf-8")
+    assert "SIMULATED: what can be predicted on this market is not known" in unknown
+
+
 def test_every_table_has_its_conventions_and_flaws_under_it(html: str) -> None:
     articles = re.findall(r"<article.*?</article>", html, re.DOTALL)
     assert len(articles) == 7

@@ -9,21 +9,25 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from reference_report import weekdays, write_run
+from hypothesis import given
+from hypothesis import strategies as st
+from reference_report import share_and_difference, spread, values, weekdays, write_run
 
 from polygrain.errors import DataError
-from polygrain.report.facts import ReportFacts
+from polygrain.report.facts import ModelFacts, ReportFacts
 from polygrain.report.overview import overview, threshold
-from polygrain.report.results import Evaluation, Navs, Series, read_evaluation
-from polygrain.report.tables import (
+from polygrain.report.recovered import Recovered, recovered
+from polygrain.report.results import Evaluation, Navs, SeedSeries, Series, read_evaluation
+from polygrain.report.rows import (
     FACTOR_COLUMNS,
     against_naive,
+    against_oracle,
     annualised_excess,
-    excess_by_year,
     factor_row,
     is_whole_year,
-    tables,
+    year_row,
 )
+from polygrain.report.tables import tables
 
 PUBLISHED = json.loads(files("polygrain.report").joinpath("published.json").read_text("utf-8"))
 
@@ -46,11 +50,20 @@ def test_factor_tables_have_the_published_keys_and_row_order(evaluation: Evaluat
     assert ours == [(row["label_days"], row["model"]) for row in theirs] + [(0, "naive")]
 
 
-@pytest.mark.parametrize("name", ["table3_rank_ic_by_rebalance_and_price", "table4_top10pct_by_year_gross"])
-def test_other_tables_have_the_published_row_order(evaluation: Evaluation, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "naive"),
+    [
+        ("table2_single_top10pct_by_year_gross", [(0, "naive")]),
+        ("table3_rank_ic_by_rebalance_and_price", []),
+        ("table4_top10pct_by_year_gross", [(0, "naive")]),
+    ],
+)
+def test_other_tables_have_the_published_row_order(
+    evaluation: Evaluation, name: str, naive: list[tuple[int, str]]
+) -> None:
     made = frame(evaluation, name)
     theirs = [(row["label_days"], row["model"]) for row in PUBLISHED[name] if row["model"] != "mixed"]
-    assert list(zip(made["label_days"], made["model"])) == theirs
+    assert list(zip(made["label_days"], made["model"])) == theirs + naive
 
 
 def test_table3_keeps_the_published_columns_and_leaves_what_was_not_evaluated_null(evaluation: Evaluation) -> None:
@@ -60,7 +73,9 @@ def test_table3_keeps_the_published_columns_and_leaves_what_was_not_evaluated_nu
     assert made["biweekly_t0_close"].null_count() == made.height
 
 
-def one_case(rank_ic: list[float], naive: list[float], facts: ReportFacts) -> Evaluation:
+def one_case(
+    rank_ic: list[float], naive: list[float], facts: ReportFacts, oracle: list[float] | None = None
+) -> Evaluation:
     days = tuple(weekdays(date(2025, 7, 1), len(rank_ic)))
     tail = (facts.rebalance, facts.fill, facts.universe)
     return Evaluation(
@@ -68,8 +83,10 @@ def one_case(rank_ic: list[float], naive: list[float], facts: ReportFacts) -> Ev
         {
             ("day", 5, *tail): Series(days, np.array(rank_ic), np.array(rank_ic) / 2),
             ("naive", 0, *tail): Series(days[1:], np.array(naive)[1:], np.array(naive)[1:]),
+            ("oracle", 5, *tail): Series(days, np.array(oracle or naive), np.array(oracle or naive)),
         },
         {},
+        {("day", 5, *tail): (SeedSeries(1, np.array(rank_ic)), SeedSeries(2, np.array(rank_ic) + 0.1))},
     )
 
 
@@ -86,7 +103,89 @@ def test_factor_row_by_hand(evaluation: Evaluation) -> None:
     assert row["periods"] == 2
     # Pairs on the three common dates: .1, .2, −.3.
     assert row["vs_naive"] == pytest.approx(0.0)
+    # The second seed lies .1 above the first: √(.05² + .05²).
+    assert row["rank_ic_seed_std"] == pytest.approx(0.1 / 2**0.5)
     assert "top10pct_gross" not in row
+    assert "oracle_share" not in row
+
+
+def with_oracle(facts: ReportFacts) -> ReportFacts:
+    model = ModelFacts(name="oracle", kind="oracle")
+    return facts.model_copy(update={"rebalance": 2, "simulated": True, "models": (*facts.models, model)})
+
+
+def test_the_share_of_the_oracle_by_hand(evaluation: Evaluation) -> None:
+    oracle = [np.nan, 0.4, 0.2, 0.4]
+    small = one_case([0.1, 0.2, 0.3, -0.2], [0.0] * 4, with_oracle(evaluation.facts), oracle)
+    row = factor_row(small, small.case("day", 5))
+    # On the last three dates: .1 over 1/3; the daily differences are −.2, .1, −.6, their mean −7/30.
+    assert row["oracle_share"] == pytest.approx(0.3)
+    assert row["vs_oracle"] == pytest.approx(-7 / 30)
+    # Bartlett with lag 6, cut at 2: γ0 = .12333 − (7/30)², from −.2 + 7/30 = 1/30, 10/30, −11/30.
+    centred = np.array([1, 10, -11]) / 30
+    variance = (centred @ centred + 2 * (6 / 7 * (10 - 110) + 5 / 7 * -11) / 900) / 3
+    assert row["vs_oracle_se"] == pytest.approx((max(variance, 0) / 3) ** 0.5, abs=1e-12)
+    own = factor_row(small, small.case("oracle", 5))
+    assert "oracle_share" not in own
+
+
+def test_shares_and_seed_spreads_equal_plain_loops(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", count=41, seeds=3, oracle=True)
+    made = read_evaluation(run)
+    days = weekdays(date(2025, 7, 1), 41)
+    for name in ("table1_single_granularity", "table5_biagru_single", "table6_biagru_multi"):
+        table = frame(made, name)
+        assert [row["model"] for row in table.to_dicts() if row["label_days"] == 10][-1] == "oracle"
+        assert table["model"][-1] == "naive"
+        for row in table.filter(~pl.col("model").is_in(["naive", "oracle"])).to_dicts():
+            case = {"label_days": row["label_days"], "universe": "all"}
+            ours = values(run, "rank_ic", model=row["model"], **case)
+            oracle = values(run, "rank_ic", model="oracle", **case)
+            assert (row["oracle_share"], row["vs_oracle"]) == pytest.approx(share_and_difference(ours, oracle))
+            seeds = [values(run, "seed_rank_ic", model=row["model"], seed=seed, **case) for seed in (1, 2, 3)]
+            assert row["rank_ic_seed_std"] == pytest.approx(spread(seeds, days, 5))
+
+
+@given(scale=st.floats(-3, 3), shift=st.floats(-0.5, 0.5), order=st.permutations(range(6)))
+def test_the_share_scales_with_the_model_and_does_not_know_the_order_of_dates(
+    evaluation: Evaluation, scale: float, shift: float, order: list[int]
+) -> None:
+    rank_ic, oracle = np.array([0.1, 0.2, np.nan, 0.3, -0.1, 0.2]) + shift, np.array([0.3, 0.2, 0.5, np.nan, 0.4, 0.1])
+    facts = with_oracle(evaluation.facts)
+
+    def share(ours: np.ndarray, theirs: np.ndarray) -> float:
+        made = one_case(list(ours), [0.0] * 6, facts, list(theirs))
+        found = against_oracle(made, made.case("day", 5))
+        assert found is not None
+        return found.ratio
+
+    once = share(rank_ic, oracle)
+    assert share(scale * rank_ic, oracle) == pytest.approx(scale * once, abs=1e-12)
+    assert share(rank_ic[order], oracle[order]) == pytest.approx(once, abs=1e-12)
+    assert share(oracle, oracle) == 1.0
+
+
+def test_one_seed_has_no_spread_and_a_real_market_no_oracle(evaluation: Evaluation) -> None:
+    for name in ("table1_single_granularity", "table5_biagru_single", "table6_biagru_multi"):
+        made = frame(evaluation, name)
+        for column in ("rank_ic_seed_std", "oracle_share", "vs_oracle", "vs_oracle_se"):
+            assert made[column].null_count() == made.height
+        assert "oracle" not in made["model"]
+    assert recovered(evaluation) is None
+
+
+def test_what_the_first_screen_says_of_the_oracle(evaluation: Evaluation, tmp_path: Path) -> None:
+    made = recovered(read_evaluation(write_run(tmp_path / "run", count=40, oracle=True)))
+    assert made is not None
+    assert made.label_days == (5, 10)
+    assert [model for model, _ in made.models][:3] == ["day", "day_biagru", "60min"]
+    table = frame(read_evaluation(tmp_path / "run"), "table6_biagru_multi")
+    row = table.row(by_predicate=(pl.col("model") == "ensemble") & (pl.col("label_days") == 10), named=True)
+    share = dict(made.models)["ensemble"][1]
+    assert share is not None
+    assert share.share == f"{row['oracle_share']:.0%}"
+    nothing = evaluation.facts.model_copy(update={"simulated": True, "predictable": False})
+    assert recovered(replace(evaluation, facts=nothing)) == Recovered(False, (), (), ())
 
 
 def test_the_naive_composite_is_not_compared_with_itself(evaluation: Evaluation) -> None:
@@ -110,9 +209,27 @@ def test_years_and_what_is_not_annualised() -> None:
     days = (date(2023, 12, 29), date(2024, 1, 2), date(2024, 12, 31), date(2025, 1, 2), date(2025, 6, 30))
     portfolio, benchmark = np.array([[1.0, 1.1, 1.5, 1.8, 3.0]]), np.array([[1.0, 1.0, 1.2, 1.2, 1.8]])
     navs = Navs(days, portfolio, portfolio, benchmark)
-    # 2024: 1.5 − 1.2; 2025 up to June: 3/1.5 − 1.8/1.2.
-    assert excess_by_year(navs, "gross") == pytest.approx({"2024": 0.3, "2025ytd": 0.5})
-    assert annualised_excess(navs, "gross") is None
+    row = year_row(replace(navs, net=benchmark), 1)
+    # 2024: 1.5 − 1.2; 2025 up to June: 3/1.5 − 1.8/1.2. What costs leave here is the benchmark.
+    assert (row["2024"], row["2025ytd"]) == (pytest.approx(0.3), pytest.approx(0.5))
+    assert (row["2024_net"], row["2025ytd_net"]) == (0.0, 0.0)
+    # Daily excess of 2025 .2 and 1/6, mean 11/60, deviations ±1/60: with lag 3, cut at 1, γ0 − .75 γ0 = (1/60)²/4.
+    assert row["2025ytd_se"] == pytest.approx(2 * (1 / 3600 / 4 / 2) ** 0.5)
+    assert row["annualised"] is row["annualised_net"] is row["annualised_se"] is None
+
+
+def test_year_tables_hold_both_legs_and_errors(evaluation: Evaluation) -> None:
+    for name in ("table2_single_top10pct_by_year_gross", "figure8_top10pct_by_year_gross"):
+        made = frame(evaluation, name)
+        spans = ["2025ytd", "annualised"]
+        assert made.columns[2:] == [f"{span}{tail}" for tail in ("", "_net", "_se") for span in spans]
+        for row in made.to_dicts():
+            navs = evaluation.navs(evaluation.case(row["model"], row["label_days"]), "top10pct")
+            assert navs is not None
+            for leg, tail in (("gross", ""), ("net", "_net")):
+                ends = [(p[-1] / p[0], b[-1] / b[0]) for p, b in zip(navs.leg(leg), navs.benchmark)]
+                assert row[f"2025ytd{tail}"] == pytest.approx(sum(p - b for p, b in ends) / len(ends))
+            assert row["2025ytd_se"] > 0
 
 
 def test_annualised_excess_of_a_whole_year_is_the_year() -> None:

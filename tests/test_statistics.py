@@ -71,13 +71,25 @@ def test_annualised_excess() -> None:
     assert statistics.annualised_excess(nav[:, -120:], base[:, -120:]) is None
 
 
-def test_excess_by_year_joins_at_the_last_close() -> None:
+def test_years_join_at_the_last_close() -> None:
     # Closes of 2020-12-30, 12-31, 2021-01-01, 01-02: portfolio 1, 1.1, 1.32, 1.21; benchmark 1, 1, 1.1, 1.
     days = [date(2020, 12, 30) + timedelta(i) for i in range(4)]
     nav, base = np.array([[1, 1.1, 1.32, 1.21]]), np.array([[1, 1, 1.1, 1.0]])
-    assert statistics.excess_by_year(nav, base, days) == pytest.approx({2020: 0.1, 2021: 0.1})
-    assert statistics.excess_by_year(nav[:, 1:], base[:, 1:], days[1:]) == pytest.approx({2021: 0.1})
+    assert statistics.year_spans(days) == {2020: slice(0, 2), 2021: slice(1, 4)}
+    assert statistics.year_spans(days[1:]) == {2021: slice(0, 3)}
+    for span in (slice(0, 2), slice(1, 4)):
+        assert statistics.period_excess(nav[:, span], base[:, span]) == pytest.approx(0.1)
     assert statistics.period_excess(nav, base) == pytest.approx(0.21)
+
+
+def test_excess_error_by_hand() -> None:
+    # Daily r_p .1 0 .3 and r_b 0: two tracks of which one stands still halve them: .05 0 .15, mean 1/15.
+    # Lag 0: variance (.05² + .15²)/3 − (1/15)² = .0038889, over 3 days √(.0012963) = .0360041.
+    nav = np.array([[1, 1.1, 1.1, 1.43], [1, 1, 1, 1.0]])
+    days, error = statistics.excess_error(nav, np.ones((2, 4)), 0)
+    assert (days, error) == (3, pytest.approx(0.0360041, abs=1e-7))
+    # Equal to newey_west of the plain daily differences, whatever the benchmark does.
+    assert statistics.excess_error(nav * 7, nav, 2) == (3, pytest.approx(0.0))
 
 
 def test_max_drawdown() -> None:

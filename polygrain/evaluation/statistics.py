@@ -92,19 +92,26 @@ def _annual_growth(nav: Array) -> Array | None:
     return growth
 
 
-def excess_by_year(portfolio: Array, benchmark: Array, days: Sequence[date]) -> dict[int, float]:
-    """R_p − R_b by calendar year, unscaled, mean over tracks, of NAV [tracks, closes] on `days`.
+def year_spans(days: Sequence[date]) -> dict[int, slice]:
+    """Rows of each calendar year of closes on `days`, from the last close before it.
 
-    A year counts from the last close before it; the first close is the base, and its year is left out where it holds
-    no return.
+    The first close is the base, and its year is left out where it holds no return.
     """
     years = np.array([day.year for day in days])
-    excess = {}
+    spans = {}
     for year in sorted({day.year for day in days[1:]}):
         rows = np.flatnonzero(years == year)
-        first, last = max(int(rows[0]) - 1, 0), int(rows[-1])
-        excess[year] = period_excess(portfolio[:, [first, last]], benchmark[:, [first, last]])
-    return excess
+        spans[year] = slice(max(int(rows[0]) - 1, 0), int(rows[-1]) + 1)
+    return spans
+
+
+def excess_error(portfolio: Array, benchmark: Array, lag: int) -> tuple[int, float]:
+    """Number of days n, and the standard error of the mean daily r_p − r_b, of NAV [tracks, n + 1 closes].
+
+    Newey-West over days of the mean over tracks. n times it is the error of R_p − R_b, compounding left aside.
+    """
+    excess = (portfolio[:, 1:] / portfolio[:, :-1] - benchmark[:, 1:] / benchmark[:, :-1]).mean(axis=0)
+    return len(excess), newey_west(excess, lag)[1]
 
 
 def max_drawdown(nav: Array) -> float:

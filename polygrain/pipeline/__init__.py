@@ -23,6 +23,7 @@ from polygrain.models.network import NETWORKS
 from polygrain.pipeline import evaluating, facts, scoring, training
 from polygrain.pipeline.manifest import RunManifest, Trials
 from polygrain.pipeline.market import Market
+from polygrain.pipeline.oracle import ORACLE, oracle_scores
 from polygrain.pipeline.parquet import write_blocks, write_parquet
 from polygrain.plugins import use
 from polygrain.progress import Progress
@@ -250,28 +251,31 @@ class _Job:
         return {"first_run": date.today().isoformat(), "note": note, "plugins": plugins}
 
     def evaluate(self) -> Path:
-        outputs = ("rank_ic.parquet", "nav.parquet")
+        outputs = ("rank_ic.parquet", "nav.parquet", "seed_rank_ic.parquet")
         settings = self.experiment.evaluation.model_dump(mode="json")
         code = code_fingerprint(*_JUDGES)
-        inputs = fingerprint(
-            [file_fingerprint(self.folder / "scores.parquet"), settings, self.market.store.fingerprint(), code]
-        )
+        # A made-up market is judged against its oracle, which comes from the source and not from the store.
+        source = self.experiment.source
+        oracle = source.fingerprint() if source.simulated else None
+        scored: list[JSON] = [
+            file_fingerprint(self.folder / name) for name in ("scores.parquet", "seed_scores.parquet")
+        ]
+        inputs = fingerprint([*scored, settings, self.market.store.fingerprint(), code, oracle])
         if self.manifest.current("evaluate", inputs):
             self.manifest.skip("evaluate")
             return self.folder / outputs[0]
         with self.manifest.stage("evaluate", inputs, outputs):
-            scores = scoring.read_scores(self.folder / "scores.parquet", self.market)
+            scores = scoring.read_scores(self.folder / "scores.parquet", self.market) | oracle_scores(self.market)
+            seed_scores = scoring.read_seed_scores(self.folder / "seed_scores.parquet", self.market)
             with self.progress.step("evaluate", evaluating.case_count(self.market, len(scores))) as step:
-                judged = evaluating.judge(self.market, scores, step)
-            write_parquet(judged.rank_ic, self.folder / outputs[0])
-            write_parquet(judged.nav, self.folder / outputs[1])
+                judged = evaluating.judge(self.market, scores, seed_scores, step)
+            for name, frame in zip(outputs, (judged.rank_ic, judged.nav, judged.seed_rank_ic)):
+                write_parquet(frame, self.folder / name)
             self.manifest.facts["missing"] = list(judged.missing)
         return self.folder / outputs[0]
 
     def report(self) -> Path:
-        evaluated = (
-            pl.read_parquet(self.folder / "rank_ic.parquet", columns=["universe"])["universe"].unique().to_list()
-        )
+        evaluated = pl.read_parquet(self.folder / "rank_ic.parquet", columns=["model", "universe"]).unique()
         absent = self.manifest.facts.get("missing", [])
         assert isinstance(absent, list)
         known = facts.report_facts(
@@ -280,7 +284,8 @@ class _Job:
             features=self.features_chosen,
             lacking=missing(available(self.market.store)),
             missing=[str(sentence) for sentence in absent],
-            universes=[name for name in self.experiment.evaluation.universes if name in evaluated],
+            universes=[name for name in self.experiment.evaluation.universes if name in evaluated["universe"]],
+            oracle=ORACLE in evaluated["model"],
             trials=self.trials.read(),
         )
         commit_json(self.folder / FACTS_FILE, known.model_dump(mode="json"))

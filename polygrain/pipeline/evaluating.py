@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -56,15 +56,21 @@ def universes(market: Market, days: Array) -> Universes:
 
 @dataclass(frozen=True)
 class Judged:
-    """rank_ic.parquet and nav.parquet, and sentences on what could not be evaluated."""
+    """rank_ic.parquet, nav.parquet and seed_rank_ic.parquet, and sentences on what could not be evaluated."""
 
     rank_ic: pl.DataFrame
     nav: pl.DataFrame
+    seed_rank_ic: pl.DataFrame
     missing: tuple[str, ...]
 
 
-def judge(market: Market, scores: Mapping[Key, Array], step: Step) -> Judged:
-    """Rank ICs and tracks of every score on the days that have scores."""
+def judge(
+    market: Market, scores: Mapping[Key, Array], seed_scores: Iterable[tuple[int, Key, Array]], step: Step
+) -> Judged:
+    """Rank ICs and tracks of every score on the days that have scores; of single seeds the Rank ICs that tables show.
+
+    Those are the first fill's, rebalance period's and universe's.
+    """
     found = {key: Panel(market.quotes.axes, _on_all_days(market, panel)) for key, panel in scores.items()}
     days = np.flatnonzero(np.isfinite(next(iter(found.values())).values).any(axis=1))
     chosen = universes(market, days)
@@ -81,7 +87,18 @@ def judge(market: Market, scores: Mapping[Key, Array], step: Step) -> Judged:
                 ics.append(case.rank_ics(panel).select(*key, pl.all()))
                 navs += [part.select(*key, pl.all()) for part in case.navs(panel)]
             step.advance()
-    return Judged(pl.concat(ics), pl.concat(navs), chosen.missing)
+    universe, members = next(iter(chosen.panels.items()))
+    shown = _Case(market, settings.fills[0], settings.rebalance[0], members, days)
+    by_seed = [
+        shown.rank_ics(Panel(market.quotes.axes, _on_all_days(market, panel))).select(
+            *_key(model, horizon, shown.rebalance, shown.fill, universe),
+            pl.lit(seed, pl.Int32).alias("seed"),
+            "date",
+            "rank_ic",
+        )
+        for seed, (model, horizon), panel in seed_scores
+    ]
+    return Judged(pl.concat(ics), pl.concat(navs), pl.concat(by_seed), chosen.missing)
 
 
 def case_count(market: Market, scores: int) -> int:

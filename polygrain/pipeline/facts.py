@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from polygrain.models.network import Network
 from polygrain.pipeline.manifest import RunManifest
 from polygrain.pipeline.market import Market
+from polygrain.pipeline.oracle import ORACLE
 from polygrain.pipeline.scoring import NAIVE
 from polygrain.pipeline.training import coarse_to_fine, folds
 from polygrain.report.facts import ConfigurationTried, Detail, FoldFacts, ModelFacts, ReportFacts, StageTime
@@ -22,6 +23,7 @@ def report_facts(
     lacking: Sequence[str],
     missing: Sequence[str],
     universes: Sequence[str],
+    oracle: bool,
     trials: Sequence[Mapping[str, JSON]],
 ) -> ReportFacts:
     """Everything on the page that is not computed from the evaluated series."""
@@ -31,16 +33,19 @@ def report_facts(
     first = next(iter(experiment.evaluation.universes))
     if universes[0] != first:
         gaps.append(f"The tables show universe {universes[0]}, because {first} could not be evaluated.")
+    if experiment.source.simulated and experiment.source.predictable and not oracle:
+        gaps.append("The simulated market's source gives no oracle.")
     gaps += [f"The naive composite lacks {name}." for name in market.naive.missing]
     return ReportFacts(
         name=experiment.name,
         note=experiment.note,
         simulated=experiment.source.simulated,
+        predictable=experiment.source.predictable,
         data=tuple(_data(market, features)),
         notes=(*market.store.facts.notes, *market.quotes.notes),
         conventions=tuple(_conventions(market)),
         missing=tuple(gaps),
-        models=tuple(_models(market)),
+        models=tuple(_models(market, oracle)),
         label_days=tuple(experiment.label.days),
         rebalance=experiment.evaluation.rebalance[0],
         fill=experiment.evaluation.fills[0],
@@ -135,8 +140,8 @@ def _bars_convention(market: Market) -> str:
     return said
 
 
-def _models(market: Market) -> list[ModelFacts]:
-    """Per network its single models coarse to fine, then its ensembles; the naive composite last."""
+def _models(market: Market, oracle: bool) -> list[ModelFacts]:
+    """Per network its single models coarse to fine, then its ensembles; an oracle; the naive composite last."""
     experiment = market.experiment
     found: list[ModelFacts] = []
     names = [g.name for g in coarse_to_fine(market)]
@@ -160,6 +165,9 @@ def _models(market: Market) -> list[ModelFacts]:
                     name=network.named(stem), kind="ensemble", suffix=network.suffix, description=f"mean z of {members}"
                 )
             )
+    if oracle:
+        said = "the expected return over the label's days of who knows the simulated market's hidden states"
+        found.append(ModelFacts(name=ORACLE, kind="oracle", description=said))
     found.append(
         ModelFacts(
             name=NAIVE,

@@ -19,11 +19,11 @@ class ModelFacts(Spec):
 
     `kind` "single" reads one granularity, which `granularity` names, "mixed" several at once; `network` is the kind of
     network; `suffix` is "" for the plain GRU, else "biagru", "agru", ...; the naive composite has kind "naive" and
-    label_days 0 in the tables.
+    label_days 0 in the tables, the oracle of a simulated market kind "oracle".
     """
 
     name: str
-    kind: Literal["single", "mixed", "residual", "ensemble", "naive"]
+    kind: Literal["single", "mixed", "residual", "ensemble", "naive", "oracle"]
     granularity: str | None = None
     suffix: str = ""
     network: str = "single"
@@ -79,12 +79,13 @@ class ReportFacts(Spec):
 
     name, note          the experiment's name and its sentence on the first page
     simulated           True where the market is made up: said loudly on the page
+    predictable         False where it was made up without a signal
     data                what the data is, as labelled lines (source, span, stocks, base bar, granularities ...)
     notes               sentences on the data's flaws and stand-ins, printed under every table
     conventions         sentences on how numbers were computed, in full
     missing             what the data lacks and what was left out for it (an index, ST, a style, a universe)
     models              every scored model in the order of the tables: per suffix, singles coarse to fine, mixed,
-                        residual, ensemble, ensemble1; then the naive composite
+                        residual, ensemble, ensemble1; then a simulated market's oracle; then the naive composite
     label_days          horizons of the labels, in the order of the tables
     rebalance, fill, universe    which evaluation the tables show (R88: 5, t1_vwap, all)
     universes           every evaluated universe, in the order of the tables
@@ -99,6 +100,7 @@ class ReportFacts(Spec):
     name: str
     note: str
     simulated: bool
+    predictable: bool = True
     data: tuple[Detail, ...]
     notes: tuple[str, ...]
     conventions: tuple[str, ...]
@@ -120,7 +122,15 @@ class ReportFacts(Spec):
     @property
     def naive(self) -> str | None:
         """The name of the naive composite, None where the run has none."""
-        return next((model.name for model in self.models if model.kind == "naive"), None)
+        return self._only("naive")
+
+    @property
+    def oracle(self) -> str | None:
+        """The name of a simulated market's oracle, None where the run has none."""
+        return self._only("oracle")
+
+    def _only(self, kind: str) -> str | None:
+        return next((model.name for model in self.models if model.kind == kind), None)
 
     def model(self, name: str) -> ModelFacts:
         """The facts of one model; DataError where the run does not list it."""

@@ -14,12 +14,15 @@ import plotly.graph_objects as go
 
 from polygrain.report.facts import ModelFacts
 from polygrain.report.results import SELECTIONS, Case, Evaluation, Navs
-from polygrain.report.tables import factor_row, in_order
+from polygrain.report.rows import factor_row
+from polygrain.report.tables import in_order
 from polygrain.store.panel import Array
 
 # Okabe-Ito, darkened where white paper needs it: distinct for the colour-blind. Hue 0 is the naive composite's grey.
 PALETTE = ("#7a7a7a", "#0072b2", "#d55e00", "#009e73", "#b5478f", "#b8860b", "#3aa0dd", "#5b5ea6")
 NAIVE_HUE = 0
+REFERENCES = ("naive", "oracle")
+SYMBOLS = {"naive": "diamond", "oracle": "star"}
 DASHES = ("solid", "dot", "dash", "dashdot", "longdash")
 SELECTION_TITLES = {"top10pct": "Top 10%", "top100": "Top 100"}
 LEG_TITLES = {"net": "after costs", "gross": "before costs"}
@@ -40,32 +43,34 @@ class Figure:
         return json.dumps(self.figure.to_plotly_json(), sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
-def _label(label_days: int) -> str:
+def label(label_days: int) -> str:
+    """How a label is named among a figure's choices."""
     return f"{label_days}-day label"
 
 
-def _hues(models: Sequence[ModelFacts]) -> dict[str, int]:
+def hues(models: Sequence[ModelFacts]) -> dict[str, int]:
     """One colour per granularity or combination, so that an encoder changes the dash and not the colour."""
     bases: dict[str, int] = {}
-    hues: dict[str, int] = {}
+    found: dict[str, int] = {}
     for model in models:
-        if model.kind == "naive":
-            hues[model.name] = NAIVE_HUE
+        if model.kind in REFERENCES:
+            found[model.name] = NAIVE_HUE
         else:
-            hues[model.name] = bases.setdefault(model.base, 1 + len(bases) % (len(PALETTE) - 1))
-    return hues
+            found[model.name] = bases.setdefault(model.base, 1 + len(bases) % (len(PALETTE) - 1))
+    return found
 
 
 def _dashes(models: Sequence[ModelFacts]) -> dict[str, str]:
     """Solid for the last encoder of the configuration, broken for those it is measured against."""
-    suffixes = list(dict.fromkeys(model.suffix for model in reversed(models) if model.kind != "naive"))
+    suffixes = list(dict.fromkeys(model.suffix for model in reversed(models) if model.kind not in REFERENCES))
     return {
-        model.name: "dash" if model.kind == "naive" else DASHES[suffixes.index(model.suffix) % len(DASHES)]
+        model.name: "dash" if model.kind in REFERENCES else DASHES[suffixes.index(model.suffix) % len(DASHES)]
         for model in models
     }
 
 
-def _layout(y_title: str, y_format: str) -> go.Layout:
+def layout(y_title: str, y_format: str) -> go.Layout:
+    """Dates below, one value above, names under both."""
     return go.Layout(
         template="none",
         height=420,
@@ -78,7 +83,7 @@ def _layout(y_title: str, y_format: str) -> go.Layout:
 
 
 def _line(evaluation: Evaluation, model: ModelFacts, x: list[str], y: list[float | None], y_format: str) -> go.Scatter:
-    hue = _hues(evaluation.facts.models)[model.name]
+    hue = hues(evaluation.facts.models)[model.name]
     headline = model.name == evaluation.facts.headline
     return go.Scatter(
         name=model.name,
@@ -111,30 +116,33 @@ def rank_ic_by_model(evaluation: Evaluation) -> list[Figure]:
     """Mean Rank IC with two Newey-West standard errors on each side, a row per model; one figure per label."""
     figures = []
     for label_days in evaluation.facts.label_days:
-        # From the bottom: the naive composite, then the last model of the tables up to the first.
-        shown = _shown(evaluation, label_days)
+        # From the bottom: the naive composite, an oracle, then the last model of the tables up to the first.
+        oracle = [
+            (model, evaluation.case(model.name, label_days)) for model in in_order(evaluation.facts.models, ("oracle",))
+        ]
+        shown = [*_shown(evaluation, label_days), *oracle]
         shown = [pair for pair in shown if pair[0].kind == "naive"] + [
             pair for pair in shown[::-1] if pair[0].kind != "naive"
         ]
         rows = [(model, factor_row(evaluation, case)) for model, case in shown if evaluation.series(case) is not None]
-        hues = _hues(evaluation.facts.models)
-        figure = go.Figure(layout=_layout("", ""))
+        hue = hues(evaluation.facts.models)
+        figure = go.Figure(layout=layout("", ""))
         for position, (model, row) in enumerate(rows):
-            color = PALETTE[hues[model.name]]
+            color = PALETTE[hue[model.name]]
             error = row["rank_ic_se"]
             figure.add_scatter(
                 name=model.name,
                 x=[row["rank_ic"]],
                 y=[position],
                 mode="markers",
-                marker={"color": color, "size": 10, "symbol": "diamond" if model.kind == "naive" else "circle"},
+                marker={"color": color, "size": 10, "symbol": SYMBOLS.get(model.kind, "circle")},
                 error_x={
                     "array": [2 * error if isinstance(error, float) else None],
                     "thickness": 2,
                     "width": 0,
                     "color": color,
                 },
-                meta={"hue": hues[model.name]},
+                meta={"hue": hue[model.name]},
                 hovertemplate="%{x:.4f} ± %{error_x.array:.4f}",
             )
             if model.kind == "naive" and isinstance(row["rank_ic"], float):
@@ -161,7 +169,7 @@ def rank_ic_by_model(evaluation: Evaluation) -> list[Figure]:
             },
             margin={"b": 48},
         )
-        figures.append(Figure(f"rank_ic_by_model_{label_days}d", "rank_ic_by_model", (_label(label_days),), figure))
+        figures.append(Figure(f"rank_ic_by_model_{label_days}d", "rank_ic_by_model", (label(label_days),), figure))
     return figures
 
 
@@ -169,7 +177,7 @@ def cumulative_rank_ic(evaluation: Evaluation) -> list[Figure]:
     """Running sum of the daily Rank IC, every model and the naive composite; one figure per label."""
     figures = []
     for label_days in evaluation.facts.label_days:
-        figure = go.Figure(layout=_layout("cumulative Rank IC", ".1f"))
+        figure = go.Figure(layout=layout("cumulative Rank IC", ".1f"))
         for model, case in _shown(evaluation, label_days):
             series = evaluation.series(case)
             if series is None:
@@ -177,7 +185,7 @@ def cumulative_rank_ic(evaluation: Evaluation) -> list[Figure]:
             days = [day.isoformat() for day in series.days]
             total = np.cumsum(np.nan_to_num(series.rank_ic))
             figure.add_trace(_line(evaluation, model, days, _rounded(total, 4), ".2f"))
-        figures.append(Figure(f"cumulative_rank_ic_{label_days}d", "cumulative_rank_ic", (_label(label_days),), figure))
+        figures.append(Figure(f"cumulative_rank_ic_{label_days}d", "cumulative_rank_ic", (label(label_days),), figure))
     return figures
 
 
@@ -194,7 +202,7 @@ def cumulative_excess(evaluation: Evaluation) -> list[Figure]:
     for label_days in evaluation.facts.label_days:
         for selection in SELECTIONS:
             for leg in LEG_TITLES:
-                figure = go.Figure(layout=_layout("cumulative excess", ".0%"))
+                figure = go.Figure(layout=layout("cumulative excess", ".0%"))
                 for model, case in _shown(evaluation, label_days):
                     navs = evaluation.navs(case, selection)
                     if navs is None:
@@ -203,14 +211,13 @@ def cumulative_excess(evaluation: Evaluation) -> list[Figure]:
                     figure.add_trace(_line(evaluation, model, days, _rounded(relative_nav(navs, leg), 5), ".1%"))
                 if figure.data:
                     name = f"cumulative_excess_{selection}_{leg}_{label_days}d"
-                    choice = (_label(label_days), SELECTION_TITLES[selection], LEG_TITLES[leg])
+                    choice = (label(label_days), SELECTION_TITLES[selection], LEG_TITLES[leg])
                     figures.append(Figure(name, "cumulative_excess", choice, figure))
     return figures
 
 
-FIGURES: tuple[Callable[[Evaluation], list[Figure]], ...] = (rank_ic_by_model, cumulative_rank_ic, cumulative_excess)
-
-
-def figures(evaluation: Evaluation) -> list[Figure]:
-    """Every figure that the run has results for."""
-    return [figure for make in FIGURES for figure in make(evaluation)]
+LINE_FIGURES: tuple[Callable[[Evaluation], list[Figure]], ...] = (
+    rank_ic_by_model,
+    cumulative_rank_ic,
+    cumulative_excess,
+)

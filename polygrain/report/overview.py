@@ -7,7 +7,7 @@ from statistics import NormalDist
 
 from polygrain.report.facts import ReportFacts
 from polygrain.report.results import Case, Evaluation
-from polygrain.report.tables import Comparison, Row, against_naive, factor_row
+from polygrain.report.rows import Comparison, Row, against_naive, factor_row
 from polygrain.report.views import number
 
 LEVEL = 0.05

@@ -19,15 +19,20 @@ from markupsafe import Markup
 
 from polygrain import __version__
 from polygrain.errors import DataError
-from polygrain.report.figures import PALETTE, Figure, figures
+from polygrain.report.figures import LINE_FIGURES, PALETTE, Figure
 from polygrain.report.overview import overview
+from polygrain.report.recovered import recovered
 from polygrain.report.results import Evaluation, read_evaluation
 from polygrain.report.tables import Table, tables
 from polygrain.report.views import conventions_line, view
 from polygrain.store.commit import commit_bytes
 
-# Table 2 is the single-granularity part of table 4: it is written as a file and not printed twice.
-NOT_PRINTED = ("table2_single_top10pct_by_year_gross",)
+# Table 2 is the single-granularity part of table 4, and figures 8 and 9 are drawn: written as files, not printed.
+NOT_PRINTED = (
+    "table2_single_top10pct_by_year_gross",
+    "figure8_top10pct_by_year_gross",
+    "figure9_top100_by_year_gross",
+)
 FIGURE_TITLES = {
     "rank_ic_by_model": ("Rank IC by model", "各模型 Rank IC"),
     "cumulative_rank_ic": ("Cumulative Rank IC", "累计 Rank IC"),
@@ -44,6 +49,11 @@ class Slot:
     title: str
     title_zh: str
     switches: tuple[tuple[str, ...], ...]
+
+
+def figures(evaluation: Evaluation) -> list[Figure]:
+    """Every figure that the run has results for."""
+    return [figure for make in LINE_FIGURES for figure in make(evaluation)]
 
 
 def _slots(made: list[Figure]) -> dict[str, Slot]:
@@ -123,6 +133,7 @@ def page(evaluation: Evaluation, made: list[Table], drawn: list[Figure], manifes
         facts=evaluation.facts,
         version=__version__,
         overview=overview(evaluation),
+        recovered=recovered(evaluation),
         first=first,
         last=last,
         tables=[view(table, evaluation.facts) for table in made if table.name not in NOT_PRINTED],
@@ -163,8 +174,8 @@ def _write_all(folder: Path, contents: dict[str, bytes], suffix: str) -> None:
 def write_report(run: Path) -> Path:
     """Write RUN/tables/*.csv, RUN/figures/*.json and RUN/report.html, and return the last.
 
-    Equal inputs give equal bytes. Reads manifest.json, report_facts.json, rank_ic.parquet and nav.parquet of the run
-    folder, nothing else.
+    Equal inputs give equal bytes. Reads manifest.json, report_facts.json, rank_ic.parquet, seed_rank_ic.parquet and
+    nav.parquet of the run folder, nothing else.
     Errors: DataError names the file that is missing, incomplete or damaged.
     """
     evaluation = read_evaluation(run)

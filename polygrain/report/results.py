@@ -44,6 +44,14 @@ class Series:
 
 
 @dataclass(frozen=True)
+class SeedSeries:
+    """Rank IC of one seed's scores by score date."""
+
+    seed: int
+    rank_ic: Array
+
+
+@dataclass(frozen=True)
 class Navs:
     """Net asset values [tracks, days] at closes on the tracks' common span, whose first day is the base."""
 
@@ -56,14 +64,19 @@ class Navs:
         """The portfolio before ("gross") or after ("net") costs."""
         return {"gross": self.gross, "net": self.net}[name]
 
+    def part(self, days: slice) -> Navs:
+        """The same of some of the days."""
+        return Navs(self.days[days], self.gross[:, days], self.net[:, days], self.benchmark[:, days])
+
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A run's Rank ICs and NAVs with the facts beside them."""
+    """A run's Rank ICs and NAVs with the facts beside them; of trained models also the Rank ICs of single seeds."""
 
     facts: ReportFacts
     rank_ic: dict[tuple[object, ...], Series]
     nav: dict[tuple[object, ...], Navs]
+    seeds: dict[tuple[object, ...], tuple[SeedSeries, ...]]
 
     def case(self, model: str, label_days: int) -> Case:
         """The evaluation that the tables show, of one model."""
@@ -83,11 +96,17 @@ class Evaluation:
         return None if name is None else self.case(name, 0)
 
 
-def _series(frame: pl.DataFrame) -> Series:
-    def column(name: str) -> Array:
-        return frame[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+def _values(frame: pl.DataFrame, column: str) -> Array:
+    return frame[column].cast(pl.Float64).fill_null(np.nan).to_numpy()
 
-    return Series(tuple(frame["date"]), column("rank_ic"), column("rank_ic_all"))
+
+def _series(frame: pl.DataFrame) -> Series:
+    return Series(tuple(frame["date"]), _values(frame, "rank_ic"), _values(frame, "rank_ic_all"))
+
+
+def _seed_series(frame: pl.DataFrame) -> tuple[SeedSeries, ...]:
+    parts = frame.partition_by("seed", as_dict=True).items()
+    return tuple(SeedSeries(int(seed), _values(part, "rank_ic")) for (seed,), part in parts)
 
 
 def _navs(frame: pl.DataFrame) -> Navs:
@@ -117,6 +136,7 @@ def read_evaluation(run: Path) -> Evaluation:
     """A run folder's evaluation; DataError names the file that is missing or incomplete."""
     facts = read_facts(run)
     rank_ic = _read(run, "rank_ic.parquet", (*RANK_IC_KEY, "date", "rank_ic", "rank_ic_all")).sort(*RANK_IC_KEY, "date")
+    seeds = _read(run, "seed_rank_ic.parquet", (*RANK_IC_KEY, "seed", "date", "rank_ic"))
     nav = _read(run, "nav.parquet", (*NAV_KEY, "track", "date", "gross", "net", "benchmark"))
     return Evaluation(
         facts,
@@ -124,5 +144,9 @@ def read_evaluation(run: Path) -> Evaluation:
         {
             key: _navs(part)
             for key, part in nav.sort(*NAV_KEY, "track", "date").partition_by(NAV_KEY, as_dict=True).items()
+        },
+        {
+            key: _seed_series(part)
+            for key, part in seeds.sort("seed", "date").partition_by(RANK_IC_KEY, as_dict=True).items()
         },
     )

@@ -7,24 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
 
 import numpy as np
 import polars as pl
 
 from polygrain.evaluation import statistics
 from polygrain.report.facts import ModelFacts
-from polygrain.report.results import SELECTIONS, Case, Evaluation, Navs
+from polygrain.report.results import Case, Evaluation
+from polygrain.report.rows import FACTOR_COLUMNS, Row, annualised_excess, factor_row, year_row
 
-Cell = float | int | str | None
-Row = dict[str, Cell]
-
-FACTOR_COLUMNS = (
-    *("rank_ic", "icir", "win_rate"),
-    *("top10pct_gross", "top10pct_net", "top100_gross", "top100_net"),
-    *("rank_ic_se", "periods", "vs_naive", "vs_naive_se", "rank_ic_all"),
-    *("top10pct_gross_period", "top10pct_net_period", "top100_gross_period", "top100_net_period"),
-)
 PERIODS = {5: "weekly", 10: "biweekly"}
 FILLS = ("t0_close", "t1_vwap", "t1_open", "t1_close")
 MULTI = ("mixed", "ensemble")
@@ -67,87 +58,18 @@ def _cases(evaluation: Evaluation, models: Sequence[ModelFacts]) -> Iterator[Cas
                 yield case
 
 
-def is_whole_year(first: date, last: date) -> bool:
-    """Whether trading days from `first` to `last` are a whole year, the days that tracks need to start set aside."""
-    return first <= date(first.year, 1, 12) and last >= date(last.year, 12, 24)
-
-
-def excess_by_year(navs: Navs, leg: str) -> dict[str, float]:
-    """R_p − R_b of each calendar year, mean over tracks; a year without all its days is named 2025ytd."""
-    years: dict[str, float] = {}
-    for year, excess in statistics.excess_by_year(navs.leg(leg), navs.benchmark, navs.days).items():
-        inside = [day for day in navs.days if day.year == year]
-        years[f"{year}" if is_whole_year(inside[0], inside[-1]) else f"{year}ytd"] = excess
-    return years
-
-
-def annualised_excess(navs: Navs, leg: str) -> float | None:
-    """(1 + R_p)^(242/n) − (1 + R_b)^(242/n), mean over tracks; None below 120 days."""
-    return statistics.annualised_excess(navs.leg(leg), navs.benchmark)
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Rank IC of a model minus another's on the dates that both have: mean and Newey-West standard error."""
-
-    difference: float
-    error: float
-
-
-def against_naive(evaluation: Evaluation, case: Case) -> Comparison | None:
-    """The paired difference of daily Rank IC to the naive composite's; None with fewer than two such dates."""
-    naive_case = evaluation.naive_case()
-    if naive_case is None or naive_case == case:
-        return None
-    ours, naive = evaluation.series(case), evaluation.series(naive_case)
-    if ours is None or naive is None:
-        return None
-    at = {day: i for i, day in enumerate(naive.days)}
-    both = [(i, at[day]) for i, day in enumerate(ours.days) if day in at]
-    left = ours.rank_ic[[i for i, _ in both]]
-    right = naive.rank_ic[[j for _, j in both]]
-    difference, error = statistics.paired_difference(left, right, 3 * case.rebalance)
-    return Comparison(difference, error) if np.isfinite(error) else None
-
-
-def factor_row(evaluation: Evaluation, case: Case) -> Row:
-    """One line of tables 1, 5, 6, 7: Rank IC with its error, and the excess of both portfolios."""
-    series = evaluation.rank_ic[case.key]
-    mean, deviation, win_rate = statistics.track_means(series.rank_ic, case.rebalance)
-    everywhere, _, _ = statistics.track_means(series.rank_ic_all, case.rebalance)
-    _, error = statistics.newey_west(series.rank_ic, 3 * case.rebalance)
-    row: Row = {
-        "label_days": case.label_days,
-        "model": case.model,
-        "rank_ic": mean,
-        "icir": statistics.icir(mean, deviation, case.rebalance),
-        "win_rate": win_rate,
-        "rank_ic_se": error,
-        "periods": float(np.isfinite(series.rank_ic).sum() / case.rebalance),
-        "rank_ic_all": everywhere,
-    }
-    comparison = against_naive(evaluation, case)
-    if comparison is not None:
-        row |= {"vs_naive": comparison.difference, "vs_naive_se": comparison.error}
-    for selection in SELECTIONS:
-        navs = evaluation.navs(case, selection)
-        if navs is None:
-            continue
-        for leg in ("gross", "net"):
-            row[f"{selection}_{leg}"] = annualised_excess(navs, leg)
-            row[f"{selection}_{leg}_period"] = statistics.period_excess(navs.leg(leg), navs.benchmark)
-    return {key: None if isinstance(cell, float) and not np.isfinite(cell) else cell for key, cell in row.items()}
+def _naive(evaluation: Evaluation) -> list[Case]:
+    """The naive composite, the last row of a table, where it was evaluated."""
+    case = evaluation.naive_case()
+    return [] if case is None or evaluation.series(case) is None else [case]
 
 
 def _factor_table(
     evaluation: Evaluation, name: str, title: str, title_zh: str, models: Sequence[ModelFacts]
 ) -> Table | None:
-    cases = list(_cases(evaluation, models))
-    if not cases:
+    if not list(_cases(evaluation, models)):
         return None
-    naive = evaluation.naive_case()
-    if naive is not None and evaluation.series(naive) is not None:
-        cases.append(naive)
+    cases = [*_cases(evaluation, [*models, *in_order(evaluation.facts.models, ("oracle",))]), *_naive(evaluation)]
     return table_of(name, title, title_zh, FACTOR_COLUMNS, [factor_row(evaluation, case) for case in cases])
 
 
@@ -212,18 +134,21 @@ def table7(evaluation: Evaluation) -> Table | None:
 
 
 def _year_table(
-    evaluation: Evaluation, name: str, title: str, title_zh: str, models: Sequence[ModelFacts]
+    evaluation: Evaluation, name: str, title: str, title_zh: str, models: Sequence[ModelFacts], selection: str
 ) -> Table | None:
+    """A column per year and one for them all before costs, as published; then the same after costs, and errors."""
+    shown = [*_cases(evaluation, models)]
     rows: list[Row] = []
-    for case in _cases(evaluation, models):
-        navs = evaluation.navs(case, "top10pct")
+    for case in [*shown, *_naive(evaluation)] if shown else ():
+        navs = evaluation.navs(case, selection)
         if navs is not None:
             row: Row = {"label_days": case.label_days, "model": case.model}
-            rows.append(row | excess_by_year(navs, "gross") | {"annualised": annualised_excess(navs, "gross")})
+            rows.append(row | year_row(navs, case.rebalance))
     if not rows:
         return None
-    years = sorted({key for row in rows for key in row} - {"label_days", "model", "annualised"})
-    return table_of(name, title, title_zh, [*years, "annualised"], rows)
+    spans = [*sorted({key for row in rows for key in row if key.endswith("_se")} - {"annualised_se"}), "annualised_se"]
+    columns = [span.removesuffix("_se") + tail for tail in ("", "_net", "_se") for span in spans]
+    return table_of(name, title, title_zh, columns, rows)
 
 
 def table2(evaluation: Evaluation) -> Table | None:
@@ -231,9 +156,10 @@ def table2(evaluation: Evaluation) -> Table | None:
     return _year_table(
         evaluation,
         "table2_single_top10pct_by_year_gross",
-        "Table 2 · Top 10% excess by year before costs, one granularity",
-        "单一颗粒度 前 10% 分年度超额（费前）",
+        "Table 2 · Top 10% excess by year, one granularity",
+        "单一颗粒度 前 10% 分年度超额",
         plain(evaluation, ("single",)),
+        "top10pct",
     )
 
 
@@ -242,9 +168,34 @@ def table4(evaluation: Evaluation) -> Table | None:
     return _year_table(
         evaluation,
         "table4_top10pct_by_year_gross",
-        "Table 4 · Top 10% excess by year, before costs",
-        "前 10% 组合分年度超额（费前）",
+        "Table 4 · Top 10% excess by year",
+        "前 10% 组合分年度超额",
         plain(evaluation, ("single", *MULTI)),
+        "top10pct",
+    )
+
+
+def figure8(evaluation: Evaluation) -> Table | None:
+    """Top 10% excess by year of every encoder, single and combined."""
+    return _year_table(
+        evaluation,
+        "figure8_top10pct_by_year_gross",
+        "Figure 8 · Top 10% excess by year, every network",
+        "各网络 前 10% 分年度超额",
+        in_order(evaluation.facts.models, ("single", *MULTI)),
+        "top10pct",
+    )
+
+
+def figure9(evaluation: Evaluation) -> Table | None:
+    """Top 100 excess by year of every encoder, single and combined."""
+    return _year_table(
+        evaluation,
+        "figure9_top100_by_year_gross",
+        "Figure 9 · Top 100 excess by year, every network",
+        "各网络 前 100 只分年度超额",
+        in_order(evaluation.facts.models, ("single", *MULTI)),
+        "top100",
     )
 
 
@@ -329,7 +280,7 @@ def figure12(evaluation: Evaluation) -> Table | None:
 
 TABLES: tuple[Callable[[Evaluation], Table | None], ...] = (
     *(table1, table2, table3, table4, table5, table6, table7),
-    *(figure11, figure12),
+    *(figure8, figure9, figure11, figure12),
 )
 
 

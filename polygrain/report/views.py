@@ -92,6 +92,9 @@ FACTOR_HEADINGS = (
     *_portfolio("top100", "Top 100", "前 100 只", "_period", "not annualised", "区间超额，未年化"),
     Heading("vs_naive", "against naive", "与朴素合成之差", "difference", "Rank IC", "秩相关", error="vs_naive_se"),
     Heading("rank_ic_all", "with unbuyable", "含买不进的", "ic", "Rank IC", "秩相关"),
+    Heading("rank_ic_seed_std", "std over seeds", "种子间标准差", "ic", "Rank IC", "秩相关"),
+    Heading("oracle_share", "found", "占比", "share", "Rank IC of the oracle", "全知者"),
+    Heading("vs_oracle", "difference", "之差", "difference", "Rank IC of the oracle", "全知者", error="vs_oracle_se"),
     Heading("periods", "Periods", "独立期数", "count"),
 )
 FILL_TITLES = {"t0_close": ("T+0 close", "当日收盘"), "t1_vwap": ("T+1 VWAP", "次日均价")}
@@ -106,17 +109,22 @@ def _rebalance_heading(column: str) -> Heading:
     return Heading(column, label, label_zh, "ic", title, title_zh)
 
 
+def _year_heading(column: str) -> Heading:
+    span = column.removesuffix("_net")
+    label, label_zh = (span.replace("ytd", " part"), "非整年" if span.endswith("ytd") else "")
+    if span == "annualised":
+        label, label_zh = "A year", "年化"
+    if column.endswith("_net"):
+        return Heading(column, label, label_zh, "percent", "after costs", "费后")
+    return Heading(column, label, label_zh, "percent", "before costs", "费前", error=f"{span}_se")
+
+
 def headings(name: str, columns: Sequence[str]) -> list[Heading]:
     """The headings of a table's columns."""
     if name.startswith("table3"):
         return [_rebalance_heading(column) for column in columns]
     if "_by_year" in name:
-        return [
-            Heading(c, "A year", "年化", "percent")
-            if c == "annualised"
-            else Heading(c, c.replace("ytd", " part"), "非整年" if c.endswith("ytd") else "", "percent")
-            for c in columns
-        ]
+        return [_year_heading(column) for column in columns if not column.endswith("_se")]
     if "_by_universe" in name:
         form = "ic" if "rank_ic" in name else "percent"
         return [Heading(column, column, "", form) for column in columns]
@@ -144,7 +152,7 @@ def _cell(row: dict[str, float | None], heading: Heading) -> Cell:
     strong = heading.form == "difference" and value is not None and error is not None and abs(value) > TWO_SIDED * error
     return Cell(
         number(value, heading.form),
-        "" if error is None else f"± {number(error, 'ic')}",
+        "" if error is None else f"± {number(error, 'percent' if heading.form == 'percent' else 'ic')}",
         strong,
         value is not None and value < 0,
     )
@@ -157,7 +165,7 @@ def _block(
     facts: ReportFacts | None,
     shown: Sequence[Heading],
 ) -> Block:
-    roles = {} if facts is None else {facts.headline: "headline", facts.naive: "naive"}
+    roles = {} if facts is None else {facts.headline: "headline", facts.naive: "naive", facts.oracle: "naive"}
     lines = tuple(
         Line(model, roles.get(model, ""), tuple(_cell(row, heading) for heading in shown))
         for model, row in zip(models, rows)
@@ -211,11 +219,14 @@ def conventions_line(facts: ReportFacts, first: str, last: str, dates: int) -> s
     """How the figures of a table were made, in one sentence per matter: printed under every table."""
     fill = FILL_TITLES.get(facts.fill, (facts.fill, ""))[0]
     seeds = len(facts.seeds)
+    several = " Std over seeds: of each seed's own Rank IC, ddof 1." if seeds > 1 else ""
+    oracle = " SIMULATED: the oracle knows the hidden states; a share is of its Rank IC on the same dates."
     return (
         f"{first} to {last}, {dates} score dates. Universe {facts.universe}; rebalanced every {facts.rebalance} days "
         f"at {fill}, mean of {facts.rebalance} tracks started one day apart, {seeds} seed{'s' if seeds != 1 else ''}. "
         f"Rank IC over the stocks that can be bought at the fill; ± is one Newey-West standard error, "
         f"lag {3 * facts.rebalance}; ICIR = mean / std × √(260/{facts.rebalance}). Excess over all of the universe at "
         f"equal weights, same fills, without costs; net of {facts.cost:.2%} per round trip; a year has 242 days and "
-        f"nothing below 120 days is annualised."
+        f"nothing below 120 days is annualised; ± of an excess is that of its daily values before costs, compounding "
+        f"left aside.{several}{oracle if facts.oracle else ''}"
     )

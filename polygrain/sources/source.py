@@ -80,6 +80,18 @@ class Source(Spec, ABC):
         """Whether the market is made up, which the report then says loudly."""
         return False
 
+    @property
+    def predictable(self) -> bool:
+        """Whether anything in the market can be predicted: False is for who made it up without a signal."""
+        return True
+
+    def oracle(self, horizon: int) -> pl.DataFrame | None:
+        """What who knows a made-up market's hidden states scores at each close for a label of `horizon` days.
+
+        (date, symbol, score); None where nobody knows, as in every real market. It is asked for evaluation alone.
+        """
+        return None
+
 
 SOURCES: Registry[type[Source]] = Registry("source kind")
 

@@ -74,6 +74,10 @@ class Synthetic(Source):
     def simulated(self) -> bool:
         return True
 
+    @property
+    def predictable(self) -> bool:
+        return self.strength > 0
+
     @cached_property
     def _market(self) -> Market:
         days = calendar(self.start, self.days)
