@@ -25,6 +25,7 @@ from polygrain.report.rows import (
     annualised_excess,
     factor_row,
     is_whole_year,
+    rank_ic_year_row,
     year_row,
 )
 from polygrain.report.tables import tables
@@ -97,7 +98,10 @@ def test_factor_row_by_hand(evaluation: Evaluation) -> None:
     row = factor_row(small, case)
     # Tracks {.1, .3} and {.2, −.2}: means .2 and 0, std .1√2 and .2√2, wins 1 and 1/2.
     assert row["rank_ic"] == pytest.approx(0.1)
-    assert row["icir"] == pytest.approx(0.1 / (0.15 * 2**0.5) * (260 / 2) ** 0.5)
+    # Four dates are no year. Thirty times as many are: the tracks' deviations have n/(n − 1) = 60/59 in them, not 2.
+    assert row["icir"] is None
+    long = one_case([0.1, 0.2, 0.3, -0.2] * 30, [0.1] * 120, facts)
+    assert factor_row(long, case)["icir"] == pytest.approx(0.1 / (0.15 * (60 / 59) ** 0.5) * (260 / 2) ** 0.5)
     assert row["win_rate"] == pytest.approx(0.75)
     assert row["rank_ic_all"] == pytest.approx(0.05)
     assert row["periods"] == 2
@@ -306,3 +310,28 @@ def test_missing_and_damaged_files_are_named(tmp_path: Path) -> None:
     (run / "report_facts.json").write_text(json.dumps(content | {"headline": "nobody"}), "utf-8")
     with pytest.raises(DataError, match="nothing is said of 'nobody'"):
         read_evaluation(run)
+
+
+def test_rank_ic_by_year_by_hand() -> None:
+    # Four trading days, R = 2: dates 0 and 2 are one track, 1 and 3 the other; 2024 holds 0, 1, 2.
+    days = (date(2024, 12, 26), date(2024, 12, 27), date(2024, 12, 30), date(2025, 1, 2))
+    series = Series(days, np.array([0.1, 0.3, 0.2, 0.5]), np.full(4, np.nan))
+    row = rank_ic_year_row(series, 2)
+    # 2024: tracks (.1 + .2)/2 and .3; all: .15 and (.3 + .5)/2.
+    assert row["2024ytd"] == pytest.approx((0.15 + 0.3) / 2)
+    assert row["2025ytd"] == pytest.approx(0.5)
+    assert row["all"] == pytest.approx((0.15 + 0.4) / 2)
+    assert row["2025ytd_se"] is None
+    # Mean .2, deviations −.1, .1, 0, lag 6 cut at 2: γ0 = .02/3, γ1 = −.01/3, γ2 = 0, weights 1 − l/7.
+    variance = (0.02 - 2 * 6 / 7 * 0.01) / 3
+    assert row["2024ytd_se"] == pytest.approx((variance / 3) ** 0.5)
+
+
+def test_the_table_by_year_holds_every_model_and_all_dates(evaluation: Evaluation) -> None:
+    made, factors = frame(evaluation, "rank_ic_by_year"), frame(evaluation, "table1_single_granularity")
+    assert made.columns[2:] == ["2025ytd", "2025ytd_se", "all", "all_se"]
+    assert made["model"].to_list()[-1] == "naive"
+    both = made.join(factors, on=["label_days", "model"])
+    assert both.height == factors.height
+    for row in both.to_dicts():
+        assert (row["all"], row["all_se"]) == (pytest.approx(row["rank_ic"]), pytest.approx(row["rank_ic_se"]))

@@ -117,7 +117,7 @@ def _conventions(market: Market) -> list[str]:
         f"Labels: return over {' and '.join(map(str, label.days))} trading days from {label.fill}, as {label.target}"
         + ("." if label.shuffle is None else f", SHUFFLED within each date by seed {label.shuffle}: a control run."),
         "Rank IC: Spearman with average ranks by date over M_t; mean and win rate by track, then the mean over tracks.",
-        "ICIR: mean / std (ddof 1) × √(260/R). Standard errors: Newey-West, lag 3R.",
+        "ICIR: mean / std (ddof 1) × √(260/R), of 120 dates or more. Standard errors: Newey-West, lag 3R.",
         f"Training: at most {protocol.train} days, one in {protocol.every} used, validation {protocol.valid} days, "
         f"refitted every {protocol.refit}; loss {protocol.loss}; every label ends before the next part begins.",
         "Portfolios: R staggered tracks, equal weights, blocked names keep their drifted value; benchmark: all of the "

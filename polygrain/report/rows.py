@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 
@@ -81,14 +81,15 @@ def factor_row(evaluation: Evaluation, case: Case) -> Row:
     mean, deviation, win_rate = statistics.track_means(series.rank_ic, case.rebalance)
     everywhere, _, _ = statistics.track_means(series.rank_ic_all, case.rebalance)
     _, error = statistics.newey_west(series.rank_ic, 3 * case.rebalance)
+    dates = int(np.isfinite(series.rank_ic).sum())
     row: Row = {
         "label_days": case.label_days,
         "model": case.model,
         "rank_ic": mean,
-        "icir": statistics.icir(mean, deviation, case.rebalance),
+        "icir": statistics.icir(mean, deviation, case.rebalance) if dates >= statistics.LEAST_DAYS else None,
         "win_rate": win_rate,
         "rank_ic_se": error,
-        "periods": float(np.isfinite(series.rank_ic).sum() / case.rebalance),
+        "periods": dates / case.rebalance,
         "rank_ic_all": everywhere,
         "rank_ic_seed_std": seed_std(evaluation, case),
     }
@@ -110,6 +111,30 @@ def factor_row(evaluation: Evaluation, case: Case) -> Row:
 def is_whole_year(first: date, last: date) -> bool:
     """Whether trading days from `first` to `last` are a whole year, the days that tracks need to start set aside."""
     return first <= date(first.year, 1, 12) and last >= date(last.year, 12, 24)
+
+
+def rank_ic_year_row(series: Series, rebalance: int) -> Row:
+    """Rank IC of the dates of each calendar year, mean over tracks, its Newey-West error as `_se`, and of all dates.
+
+    A year without all its dates is named 2025ytd. A date's Rank IC ends R days and the fill's lag later.
+    """
+    row: Row = {}
+    known = np.isfinite(series.rank_ic)
+    spans = {"all": known} | {
+        str(year): known & np.array([day.year == year for day in series.days])
+        for year in sorted({day.year for day in series.days})
+    }
+    for name, inside in spans.items():
+        if not inside.any():
+            continue
+        dates = [series.days[i] for i in np.flatnonzero(inside)]
+        # What the year's last dates earn lies in the next one, and where the data ends there they have none.
+        whole = name == "all" or is_whole_year(dates[0], dates[-1] + timedelta(days=2 * rebalance))
+        values, span = series.rank_ic[inside], name if whole else f"{name}ytd"
+        row[span] = statistics.track_means(values, rebalance, np.flatnonzero(inside).tolist()).mean
+        error = statistics.newey_west(values, 3 * rebalance)[1]
+        row[f"{span}_se"] = error if np.isfinite(error) else None
+    return row
 
 
 def annualised_excess(navs: Navs, leg: str) -> float | None:

@@ -14,7 +14,7 @@ import polars as pl
 from polygrain.evaluation import statistics
 from polygrain.report.facts import ModelFacts
 from polygrain.report.results import Case, Evaluation
-from polygrain.report.rows import FACTOR_COLUMNS, Row, annualised_excess, factor_row, year_row
+from polygrain.report.rows import FACTOR_COLUMNS, Row, annualised_excess, factor_row, rank_ic_year_row, year_row
 
 PERIODS = {5: "weekly", 10: "biweekly"}
 FILLS = ("t0_close", "t1_vwap", "t1_open", "t1_close")
@@ -199,6 +199,18 @@ def figure9(evaluation: Evaluation) -> Table | None:
     )
 
 
+def rank_ic_by_year(evaluation: Evaluation) -> Table | None:
+    """Rank IC by year of every model, the oracle of a simulated market and the naive composite."""
+    models = in_order(evaluation.facts.models, ("single", *MULTI, "residual", "oracle"))
+    rows: list[Row] = []
+    for case in [*_cases(evaluation, models), *_naive(evaluation)]:
+        row: Row = {"label_days": case.label_days, "model": case.model}
+        rows.append(row | rank_ic_year_row(evaluation.rank_ic[case.key], case.rebalance))
+    spans = sorted({key for row in rows for key in row if key.endswith("_se")})
+    columns = [key for span in spans for key in (span.removesuffix("_se"), span)]
+    return table_of("rank_ic_by_year", "Rank IC by year", "分年度 Rank IC", columns, rows) if columns else None
+
+
 def table3(evaluation: Evaluation) -> Table | None:
     """Rank IC by rebalance period and fill price: the published eight columns, then any other that was evaluated."""
     rows: list[Row] = []
@@ -280,7 +292,7 @@ def figure12(evaluation: Evaluation) -> Table | None:
 
 TABLES: tuple[Callable[[Evaluation], Table | None], ...] = (
     *(table1, table2, table3, table4, table5, table6, table7),
-    *(figure8, figure9, figure11, figure12),
+    *(figure8, figure9, rank_ic_by_year, figure11, figure12),
 )
 
 

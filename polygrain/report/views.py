@@ -119,10 +119,19 @@ def _year_heading(column: str) -> Heading:
     return Heading(column, label, label_zh, "percent", "before costs", "费前", error=f"{span}_se")
 
 
+def _rank_ic_year_heading(span: str) -> Heading:
+    label, label_zh = span.replace("ytd", " part"), "非整年" if span.endswith("ytd") else ""
+    if span == "all":
+        label, label_zh = "All dates", "全部"
+    return Heading(span, label, label_zh, "ic", error=f"{span}_se")
+
+
 def headings(name: str, columns: Sequence[str]) -> list[Heading]:
     """The headings of a table's columns."""
     if name.startswith("table3"):
         return [_rebalance_heading(column) for column in columns]
+    if name == "rank_ic_by_year":
+        return [_rank_ic_year_heading(column) for column in columns if not column.endswith("_se")]
     if "_by_year" in name:
         return [_year_heading(column) for column in columns if not column.endswith("_se")]
     if "_by_universe" in name:
