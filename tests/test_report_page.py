@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -136,10 +137,50 @@ def test_nothing_from_the_run_becomes_markup(html: str, tmp_path: Path) -> None:
 def test_figures_are_plotly_figures_and_are_on_the_page(run: Path, html: str) -> None:
     shown = json.loads(next(text for kind, text in Page(html).scripts if kind == "application/json"))
     files = sorted((run / "figures").glob("*.json"))
-    # Two labels: Rank IC by model, cumulative Rank IC, and two selections before and after costs.
-    assert len(files) == len(shown["figures"]) == 2 * (1 + 1 + 4)
+    # Two labels: Rank IC by model, cumulative Rank IC, and five kinds for two selections before and after costs.
+    assert len(files) == len(shown["figures"]) == 2 * (1 + 1 + 5 * 4)
     for path in files:
-        assert len(go.Figure(json.loads(path.read_text("utf-8"))).data) == 11
+        # Singles, or ensembles, of two encoders and the naive composite; else all of them.
+        bars = {"figure4": 7, "figure5": 7, "figure6": 5, "figure7": 5, "figure8": 5, "figure9": 5}
+        traces = go.Figure(json.loads(path.read_text("utf-8"))).data
+        assert len(traces) == bars.get(path.name.partition("_")[0], 11)
+        assert len({trace.name for trace in traces}) == len(traces)
+
+
+def test_bars_are_as_high_as_the_tables_say(run: Path) -> None:
+    table = pl.read_csv(run / "tables" / "table6_biagru_multi.csv")
+    years = pl.read_csv(run / "tables" / "figure9_top100_by_year_gross.csv")
+    for leg, tail in (("gross", ""), ("net", "_net")):
+        whole = bars(run, f"figure7_excess_of_combinations_top100_{leg}_10d")
+        by_year = bars(run, f"figure9_excess_by_year_top100_{leg}_10d")
+        for model, points in whole.items():
+            of_model = (pl.col("model") == model) & pl.col("label_days").is_in([0, 10])
+            # The run is too short for a year's figure.
+            assert list(points.values()) == [pytest.approx(table.filter(of_model)[f"top100_{leg}_period"][0], abs=1e-5)]
+            expected = years.filter(of_model)[f"2025ytd{tail}"][0]
+            assert by_year[model] == {"2025ytd": pytest.approx(expected, abs=1e-5)}
+
+
+def bars(run: Path, name: str) -> dict[str, dict[str, float]]:
+    figure = json.loads((run / "figures" / f"{name}.json").read_text("utf-8"))
+    return {trace["name"]: dict(zip(trace["x"], trace["y"])) for trace in figure["data"]}
+
+
+def test_the_latest_year_starts_at_the_close_before_it(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", count=160)
+    write_report(run)
+    figure = json.loads((run / "figures" / "figure10_latest_year_top10pct_net_5d.json").read_text("utf-8"))
+    # From 2025-07-01 on 160 weekdays end in February.
+    assert {trace["x"][0] for trace in figure["data"]} == {"2025-12-31"}
+    assert {trace["y"][0] for trace in figure["data"]} == {1.0}
+    nav = pl.read_parquet(run / "nav.parquet").filter(
+        pl.col("model") == "day", pl.col("label_days") == 5, pl.col("universe") == "all", selection="top10pct"
+    )
+    ends = nav.filter(pl.col("date").is_in([date(2025, 12, 31), nav["date"].max()])).sort("track", "date")
+    ratios = (ends["net"] / ends["benchmark"]).to_list()
+    expected = sum(last / first for first, last in zip(ratios[::2], ratios[1::2])) / 5
+    drawn = next(trace for trace in figure["data"] if trace["name"] == "day")
+    assert drawn["y"][-1] == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_lines_end_where_the_tables_say(run: Path) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
+from polygrain.evaluation.statistics import year_spans
 from polygrain.report.facts import ModelFacts
 from polygrain.report.results import SELECTIONS, Case, Evaluation, Navs
 from polygrain.report.rows import factor_row
@@ -213,6 +214,28 @@ def cumulative_excess(evaluation: Evaluation) -> list[Figure]:
                     name = f"cumulative_excess_{selection}_{leg}_{label_days}d"
                     choice = (label(label_days), SELECTION_TITLES[selection], LEG_TITLES[leg])
                     figures.append(Figure(name, "cumulative_excess", choice, figure))
+    return figures
+
+
+def latest_year(evaluation: Evaluation) -> list[Figure]:
+    """Figure 10: the same from the last close before the latest year, whose first close is 1."""
+    figures = []
+    for label_days in evaluation.facts.label_days:
+        for selection in SELECTIONS:
+            for leg in LEG_TITLES:
+                figure = go.Figure(layout=layout("NAV over benchmark NAV", ".2f"))
+                for model, case in _shown(evaluation, label_days):
+                    navs = evaluation.navs(case, selection)
+                    if navs is None or len(navs.days) < 2:
+                        continue
+                    span = list(year_spans(navs.days).values())[-1]
+                    days = [day.isoformat() for day in navs.days[span]]
+                    ratio = 1 + relative_nav(navs.part(span), leg)
+                    figure.add_trace(_line(evaluation, model, days, _rounded(ratio, 5), ".3f"))
+                if figure.data:
+                    name = f"figure10_latest_year_{selection}_{leg}_{label_days}d"
+                    choice = (label(label_days), SELECTION_TITLES[selection], LEG_TITLES[leg])
+                    figures.append(Figure(name, "latest_year", choice, figure))
     return figures
 
 

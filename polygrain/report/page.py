@@ -19,7 +19,8 @@ from markupsafe import Markup
 
 from polygrain import __version__
 from polygrain.errors import DataError
-from polygrain.report.figures import LINE_FIGURES, PALETTE, Figure
+from polygrain.report.bars import BAR_FIGURES
+from polygrain.report.figures import LINE_FIGURES, PALETTE, Figure, latest_year
 from polygrain.report.overview import overview
 from polygrain.report.recovered import recovered
 from polygrain.report.results import Evaluation, read_evaluation
@@ -37,6 +38,10 @@ FIGURE_TITLES = {
     "rank_ic_by_model": ("Rank IC by model", "各模型 Rank IC"),
     "cumulative_rank_ic": ("Cumulative Rank IC", "累计 Rank IC"),
     "cumulative_excess": ("Cumulative excess: portfolio NAV over benchmark NAV", "累计超额（组合净值 / 基准净值）"),
+    "excess_of_singles": ("Figures 4 and 5 · Excess, one granularity", "图 4、5 · 单一颗粒度超额"),
+    "excess_of_combinations": ("Figures 6 and 7 · Excess, several granularities", "图 6、7 · 多颗粒度超额"),
+    "excess_by_year": ("Figures 8 and 9 · Excess by year, several granularities", "图 8、9 · 多颗粒度分年度超额"),
+    "latest_year": ("Figure 10 · Relative NAV of the latest year", "图 10 · 最近一年相对净值"),
 }
 _DARK = ("#9a9a9a", "#56b4e9", "#f0884a", "#2fc79b", "#e08cc0", "#e0b84a", "#8fd0f5", "#a5a8f0")
 
@@ -53,7 +58,7 @@ class Slot:
 
 def figures(evaluation: Evaluation) -> list[Figure]:
     """Every figure that the run has results for."""
-    return [figure for make in LINE_FIGURES for figure in make(evaluation)]
+    return [figure for make in (*LINE_FIGURES, *BAR_FIGURES, latest_year) for figure in make(evaluation)]
 
 
 def _slots(made: list[Figure]) -> dict[str, Slot]:

@@ -20,6 +20,7 @@
       if (trace.line) copy.line = { ...trace.line, color: hue };
       if (trace.marker) copy.marker = { ...trace.marker, color: hue };
       if (trace.error_x) copy.error_x = { ...trace.error_x, color: hue };
+      if (trace.error_y) copy.error_y = { ...trace.error_y, color: ink };
       return copy;
     });
     const titled = given => ({ ...given, font: { size: 13, color: muted } });
