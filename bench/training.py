@@ -45,7 +45,7 @@ ENCODERS = {
 # Days × bars a day: 60 and 160 steps.
 WINDOWS = [(60, 1), (20, 8)]
 LOADED_STOCKS, LOADED_FEATURES, LOADED_DAYS, LOADED_LOOKBACK, SECONDS_OF_LOADING = 1000, 20, 300, 60, 4.0
-TASK_DAYS = 66
+TASK_DAYS = 46
 Part = Sequence[tuple[Tensor, Tensor]]
 
 

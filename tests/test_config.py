@@ -126,8 +126,8 @@ REFUSED = [
     (
         "protocol.trian=5",
         "protocol.trian: unknown key; did you mean 'train'? choose from chunk, clip, device, every, first_test, "
-        "learning_rate, lock_after, lookback, loss, max_epochs, patience, refit, seeds, train, train_min, valid, "
-        "weight_decay",
+        "learning_rate, lock_after, lookback, loss, max_epochs, patience, precision, refit, seeds, train, train_min, "
+        "valid, weight_decay",
     ),
     ("granularity.day.foo=1", "granularity.day.foo: unknown key; choose from bar, features, name, short_last_bar"),
     (
@@ -162,6 +162,10 @@ REFUSED = [
     ("protocol=3", "protocol: input should be an object (given: 3)"),
     ("protocol.every=abc", "protocol.every: input should be a valid integer (given: 'abc')"),
     ("protocol.lookback=0", "protocol.lookback: input should be greater than or equal to 1 (given: 0)"),
+    (
+        "protocol={precision='bf16', device='cuda'}",
+        "protocol.precision: bf16 is for the CPU; set it to float32, or protocol.device to cpu",
+    ),
     ("protocol.device=gpu", "protocol.device: input should be 'cpu' or 'cuda' (given: 'gpu')"),
     ("protocol.loss=l1", "protocol.loss: input should be 'mse', 'ic' or 'ccc' (given: 'l1')"),
     ("source.stocks=3", "source.stocks: input should be greater than or equal to 10 (given: 3)"),

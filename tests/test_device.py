@@ -90,6 +90,18 @@ def test_another_device_is_another_fit(tmp_path: Path) -> None:
     assert _fit_key(on(task, "cpu", "run"), samples) != _fit_key(on(task, "cuda", "run"), samples)
 
 
+def test_bf16_is_a_fit_of_its_own_and_scores_as_it_was_fitted(tmp_path: Path) -> None:
+    task = on(training_data.write(tmp_path), "cpu", "run")
+    rounded = task.model_copy(update={"options": task.options.model_copy(update={"precision": "bf16"})})
+    exact_facts, facts = train(task).facts, train(rounded).facts
+    assert facts.key != exact_facts.key
+    assert facts.best.valid_loss != exact_facts.best.valid_loss
+    assert facts.best.valid_loss == pytest.approx(exact_facts.best.valid_loss, abs=0.01)
+    samples, days = rounded.open(), (*task.fold.valid, *task.fold.test)
+    again = predict(run(rounded, samples).module, samples, days, 1024)
+    assert again.tobytes() == read_predictions(rounded.predictions_file).scores.tobytes()
+
+
 @needs_cuda
 def test_cuda_gives_the_same_bits_again_and_nearly_the_cpus_losses(tmp_path: Path) -> None:
     """After three epochs of updates in float32: 1e-3."""

@@ -3,13 +3,14 @@
 Tolerances: float64 rounding of a few hundred terms, 1e-12; float32 over 160 steps, 1e-5.
 """
 
+import math
 from collections.abc import Iterator
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from polygrain.models.gru import GRU, AttentionPooling
+from polygrain.models.gru import GRU, AttentionPooling, set_precision
 from polygrain.training.fit import one_thread
 
 
@@ -94,3 +95,37 @@ def test_attention_equals_its_equation() -> None:
     for values in zip(*results):
         for ours in values[:-1]:
             torch.testing.assert_close(ours, values[-1], rtol=0, atol=1e-12)
+
+
+def test_bf16_rounds_the_factors_of_a_product() -> None:
+    """One symbol, one unit, one step from h = 0: W_hh has no say, W_ih and x are rounded to 8 bits."""
+    gru = built(1, 1, 1, bidirectional=False)
+    set_precision(gru, "bf16")
+    with torch.no_grad():
+        for parameter in gru.parameters():
+            parameter.zero_()
+        gru.weights.weight_ih_l0[2, 0] = 0.5 + 2**-12  # n's; bf16: .5
+        # z = σ(0) = .5, n = tanh(.5 · x), x = 1 + 2⁻¹⁰ is 1 in bf16: h = .5 · tanh(.5) = .231059.
+        states, _ = gru(torch.full((1, 1, 1), 1 + 2**-10))
+        assert states.item() == pytest.approx(0.2310586, abs=1e-6)
+        set_precision(gru, "float32")
+        exact, _ = gru(torch.full((1, 1, 1), 1 + 2**-10))
+        assert exact.item() == pytest.approx(0.5 * math.tanh((0.5 + 2**-12) * (1 + 2**-10)), abs=1e-6)
+        assert exact.item() > states.item() + 1e-4
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_bf16_is_near_float32(bidirectional: bool) -> None:
+    """Relative error of a product's rounded factors and result 3 · 2⁻⁹; gradients, sums over steps, within 2%."""
+    gru, pooling = built(20, 32, 2, bidirectional), AttentionPooling(64 if bidirectional else 32)
+    x_LSF = drawn(60, 40, 20, dtype=torch.float32)
+    parameters = [*gru.parameters(), *pooling.parameters()]
+    results = []
+    for precision in ("float32", "bf16"):
+        set_precision(nn.ModuleList([gru, pooling]), precision)
+        c_SW = pooling(gru(x_LSF)[0])
+        results.append((c_SW.detach(), *torch.autograd.grad(c_SW.square().mean(), parameters)))
+    assert not torch.equal(results[0][0], results[1][0])
+    for exact, rounded in zip(*results):
+        assert rounded.dtype == torch.float32
+        assert (rounded - exact).norm() < 0.02 * exact.norm()

@@ -6,19 +6,43 @@ r, z, n, A = W/2 attention units. A suffix 1 is a column that is broadcast.
 A step's tensors are kept as [H, S]: a gate is a contiguous block, so that a step is a few matrix products and some
 elementwise kernels in place, where torch's own step copies slices of [S, 3H]. tanh(a) is taken as 2σ(2a) − 1, with the
 factors 2 in the weights: torch's sigmoid kernel is five times faster than its tanh.
+
+With bf16 precision the factors of a matrix product and its result are rounded to bf16 (8 bits, float32's range); its
+sums, the states and everything elementwise stay float32.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+Precision = Literal["float32", "bf16"]
 _PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
+
+
+def set_precision(module: nn.Module, precision: Precision) -> None:
+    """Let every GRU and AttentionPooling inside `module` multiply matrices with this precision on the CPU."""
+    for part in module.modules():
+        if isinstance(part, GRU | AttentionPooling):
+            part.factors = torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+def _factor(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """What enters a product; float64, which tests compute in, stays."""
+    return values.to(dtype) if dtype == torch.bfloat16 else values
+
+
+def _addmm(to: Tensor, left: Tensor, right: Tensor, *, out: Tensor) -> Tensor:
+    """to + left @ right, for factors of `out`'s precision or bf16."""
+    if left.dtype == torch.bfloat16:
+        return torch.add(to, torch.mm(left, right), out=out)
+    return torch.addmm(to, left, right, out=out)
 
 
 class GRU(nn.Module):
@@ -32,6 +56,7 @@ class GRU(nn.Module):
         super().__init__()
         self.weights = nn.GRU(features, hidden, layers, bidirectional=bidirectional)
         directions = ("", "_reverse") if bidirectional else ("",)
+        self.factors = torch.float32
         self.suffixes = [[f"_l{layer}{direction}" for direction in directions] for layer in range(layers)]
 
     def forward(self, x_LSF: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,7 +67,8 @@ class GRU(nn.Module):
         for suffixes in self.suffixes:
             names = [name + suffix for suffix in suffixes for name in _PARAMETERS]
             parameters = [self.weights.get_parameter(name) for name in names]
-            h_LSW, last_SW = _Layer.apply(h_LSW, torch.is_grad_enabled(), *parameters)  # type: ignore[no-untyped-call]
+            settings = (torch.is_grad_enabled(), self.factors)
+            h_LSW, last_SW = _Layer.apply(h_LSW, *settings, *parameters)  # type: ignore[no-untyped-call]
         return h_LSW, last_SW
 
     def by_torch(self, x_LSF: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,12 +84,13 @@ class AttentionPooling(nn.Module):
         super().__init__()
         self.project = nn.Linear(width, width // 2)
         self.weigh = nn.Linear(width // 2, 1, bias=False)
+        self.factors = torch.float32
 
     def forward(self, h_LSW: Tensor) -> Tensor:
         if h_LSW.device.type != "cpu":
             return self.by_torch(h_LSW)
         parameters = (self.project.weight, self.project.bias, self.weigh.weight[0])
-        c_SW: Tensor = _Attention.apply(h_LSW, *parameters)  # type: ignore[no-untyped-call]
+        c_SW: Tensor = _Attention.apply(h_LSW, self.factors, *parameters)  # type: ignore[no-untyped-call]
         return c_SW
 
     def by_torch(self, h_LSW: Tensor) -> Tensor:
@@ -75,13 +102,17 @@ class AttentionPooling(nn.Module):
 class _Context(FunctionCtx):
     saved_tensors: tuple[Tensor, ...]
     needs_input_grad: tuple[bool, ...]
+    factors: torch.dtype
 
 
 class _Layer(torch.autograd.Function):
     """One layer, its directions one after the other; what backward reads is kept only where `keep`."""
 
     @staticmethod
-    def forward(ctx: _Context, x_LSF: Tensor, keep: bool, *parameters: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: _Context, x_LSF: Tensor, keep: bool, factors: torch.dtype, *parameters: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        ctx.factors = factors
         length, symbols, _ = x_LSF.shape
         hidden = parameters[1].shape[1]
         directions = len(parameters) // 4
@@ -89,12 +120,13 @@ class _Layer(torch.autograd.Function):
         states_LWS = x_LSF.new_empty(length, directions * hidden, symbols)
         gates = [x_LSF.new_empty(kept, 3 * hidden, symbols) for _ in range(directions)]
         recurrent = [x_LSF.new_empty(kept, hidden, symbols) for _ in range(directions)]
+        x = _factor(x_LSF, factors)
         for d in range(directions):
             states_LHS = states_LWS[:, d * hidden : (d + 1) * hidden]
-            _forward(x_LSF, parameters[4 * d : 4 * d + 4], gates[d], recurrent[d], states_LHS, reverse=d == 1)
+            _forward(x, parameters[4 * d : 4 * d + 4], gates[d], recurrent[d], states_LHS, factors, reverse=d == 1)
         ctx.set_materialize_grads(False)
         if keep:
-            ctx.save_for_backward(x_LSF, states_LWS, *parameters, *gates, *recurrent)
+            ctx.save_for_backward(x, states_LWS, *parameters, *gates, *recurrent)
         last = [states_LWS[0 if d else -1, d * hidden : (d + 1) * hidden] for d in range(directions)]
         return states_LWS.transpose(1, 2), torch.cat(last).t()
 
@@ -105,7 +137,7 @@ class _Layer(torch.autograd.Function):
         directions = len(rest) // 6
         parameters, gates, recurrent = rest[: 4 * directions], rest[4 * directions : 5 * directions], rest[-directions:]
         hidden = parameters[1].shape[1]
-        pull_x = torch.zeros_like(x_LSF) if ctx.needs_input_grad[0] else None
+        pull_x = states_LWS.new_zeros(x_LSF.shape) if ctx.needs_input_grad[0] else None
         gradients: list[Tensor] = []
         for d in range(directions):
             part = slice(d * hidden, (d + 1) * hidden)
@@ -118,9 +150,10 @@ class _Layer(torch.autograd.Function):
                 None if pull_LSW is None else pull_LSW.transpose(1, 2)[:, part],
                 None if pull_SW is None else pull_SW.t()[part],
                 pull_x,
+                ctx.factors,
                 reverse=d == 1,
             )
-        return (pull_x, None, *gradients)
+        return (pull_x, None, None, *gradients)
 
 
 def _by_step(*tensors: Tensor, reverse: bool = False) -> Iterator[tuple[Tensor, ...]]:
@@ -135,6 +168,7 @@ def _forward(
     gates_LGS: Tensor,
     recurrent_LHS: Tensor,
     states_LHS: Tensor,
+    factors: torch.dtype,
     *,
     reverse: bool,
 ) -> None:
@@ -143,9 +177,9 @@ def _forward(
     hidden = w_GH.shape[1]
     two = 2 * hidden
     twice_G = torch.cat([b_i.new_ones(two), b_i.new_full((hidden,), 2)])
-    input_GF = w_GF * twice_G[:, None]
+    input_GF = _factor(w_GF * twice_G[:, None], factors)
     input_G1 = ((b_i + torch.cat([b_h[:two], b_h.new_zeros(hidden)])) * twice_G)[:, None]
-    w_rz, w_n, b_n = w_GH[:two], w_GH[two:], b_h[two:, None]
+    w_rz, w_n, b_n = _factor(w_GH[:two], factors), _factor(w_GH[two:], factors), b_h[two:, None]
     h_HS = states_LHS.new_zeros(hidden, x_LSF.shape[1])
     length = x_LSF.shape[0]
     if gates_LGS.shape[0] < length:
@@ -162,9 +196,10 @@ def _forward(
         reverse=reverse,
     )
     for x_FS, gates, rz, r, z, n, recurrent, state in parts:
-        torch.addmm(input_G1, input_GF, x_FS, out=gates)
-        torch.addmm(b_n, w_n, h_HS, out=recurrent)
-        rz.addmm_(w_rz, h_HS).sigmoid_()
+        h = _factor(h_HS, factors)
+        _addmm(input_G1, input_GF, x_FS, out=gates)
+        _addmm(b_n, w_n, h, out=recurrent)
+        _addmm(rz, w_rz, h, out=rz).sigmoid_()
         n.addcmul_(r, recurrent, value=2).sigmoid_().mul_(2).sub_(1)
         h_HS = torch.lerp(n, h_HS, z, out=state)
 
@@ -178,6 +213,7 @@ def _backward(
     pull_LHS: Tensor | None,
     pull_HS: Tensor | None,
     pull_x: Tensor | None,
+    factors: torch.dtype,
     *,
     reverse: bool,
 ) -> list[Tensor]:
@@ -187,11 +223,10 @@ def _backward(
     two = 2 * hidden
     # Gradients before the gates' functions lie in rows n of the recurrent half, r, z, n of the input half: what each
     # half needs is one block.
-    pre = x_LSF.new_empty(4 * hidden, symbols)
-    pre_nrz, pre_rzi, pre_rz = pre[: 3 * hidden], pre[hidden:], pre[hidden : 3 * hidden]
-    pre_n, pre_r, pre_z, pre_i = torch.split(pre, hidden)
-    w_nrz = torch.cat([w_GH[two:], w_GH[:two]])
-    d_nrz, d_GF = torch.zeros_like(w_nrz), torch.zeros_like(w_GF)
+    pre = states_LHS.new_empty(4 * hidden, symbols)
+    pre_rz, (pre_n, pre_r, pre_z, pre_i) = pre[hidden : 3 * hidden], torch.split(pre, hidden)
+    w_HG, w_input = _factor(torch.cat([w_GH[two:], w_GH[:two]]).t(), factors), _factor(w_GF, factors)
+    d_nrz, d_GF = torch.zeros_like(w_GH), torch.zeros_like(w_GF)
     d_pre, ones_S = pre.new_zeros(4 * hidden), pre.new_ones(symbols)
     spare = pre.new_empty(hidden, symbols)
     start = spare.new_zeros(1, hidden, symbols)
@@ -220,26 +255,29 @@ def _backward(
         torch.mul(pre_i, recurrent, out=pre_r)
         _sigmoid_backward(pre_rz, rz, grad_input=pre_rz)
         torch.mul(pre_i, r, out=pre_n)
-        torch.addmm(spare, w_nrz.t(), pre_nrz, out=dh)
-        d_nrz.addmm_(pre_nrz, before.t())
-        d_GF.addmm_(pre_rzi, x)
+        factor = _factor(pre, factors)
+        nrz, rzi = factor[: 3 * hidden], factor[hidden:]
+        _addmm(spare, w_HG, nrz, out=dh)
+        _addmm(d_nrz, nrz, _factor(before, factors).t(), out=d_nrz)
+        _addmm(d_GF, rzi, x, out=d_GF)
         d_pre.addmv_(pre, ones_S)
         if pull_x_SF is not None:
-            pull_x_SF.addmm_(pre_rzi.t(), w_GF)
+            _addmm(pull_x_SF, rzi.t(), w_input, out=pull_x_SF)
     d_n, d_rz, d_i = torch.split(d_pre, [hidden, two, hidden])
     return [d_GF, torch.cat([d_nrz[hidden:], d_nrz[:hidden]]), torch.cat([d_rz, d_i]), torch.cat([d_rz, d_n])]
 
 
 class _Attention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: _Context, h_LSW: Tensor, w_AW: Tensor, b_A: Tensor, v_A: Tensor) -> Tensor:
+    def forward(ctx: _Context, h_LSW: Tensor, factors: torch.dtype, w_AW: Tensor, b_A: Tensor, v_A: Tensor) -> Tensor:
+        ctx.factors = factors
         h_LWS = h_LSW.transpose(1, 2)
         length, width, symbols = h_LWS.shape
         units_LAS = h_LSW.new_empty(length, w_AW.shape[0], symbols)
         alpha_LS = h_LSW.new_empty(length, symbols)
-        w, b_A1 = w_AW * 2, b_A[:, None] * 2
+        w, b_A1 = _factor(w_AW * 2, factors), b_A[:, None] * 2
         for h, units, energy in _by_step(h_LWS, units_LAS, alpha_LS):
-            torch.addmm(b_A1, w, h, out=units).sigmoid_().mul_(2).sub_(1)
+            _addmm(b_A1, w, _factor(h, factors), out=units).sigmoid_().mul_(2).sub_(1)
             torch.mv(units.t(), v_A, out=energy)
         alpha_LS = alpha_LS.softmax(dim=0)
         c_WS = h_LSW.new_zeros(width, symbols)
@@ -250,7 +288,7 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: _Context, pull_SW: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx: _Context, pull_SW: Tensor) -> tuple[Tensor | None, ...]:
         h_LSW, w_AW, v_A, units_LAS, alpha_LS = ctx.saved_tensors
         h_LWS, pull_WS = h_LSW.transpose(1, 2), pull_SW.t().contiguous()
         _, width, symbols = h_LWS.shape
@@ -263,11 +301,13 @@ class _Attention(torch.autograd.Function):
         pull_LWS = torch.empty_like(h_LWS, memory_format=torch.contiguous_format)
         pre_AS = pull_WS.new_empty(v_A.shape[0], symbols)
         ones_S = pull_WS.new_ones(symbols)
+        w_WA = _factor(w_AW.t(), ctx.factors)
         for h, units, energy, alpha, pull in _by_step(h_LWS, units_LAS, energy_LS, alpha_LS, pull_LWS):
             torch.outer(v_A, energy, out=pre_AS)
             _tanh_backward(pre_AS, units, grad_input=pre_AS)
             d_v.addmv_(units, energy)
-            d_AW.addmm_(pre_AS, h.t())
+            factor = _factor(pre_AS, ctx.factors)
+            _addmm(d_AW, factor, _factor(h, ctx.factors).t(), out=d_AW)
             d_A.addmv_(pre_AS, ones_S)
-            torch.mul(pull_WS, alpha, out=pull).addmm_(w_AW.t(), pre_AS)
-        return pull_LWS.transpose(1, 2), d_AW, d_A, d_v
+            _addmm(torch.mul(pull_WS, alpha, out=pull), w_WA, factor, out=pull)
+        return pull_LWS.transpose(1, 2), None, d_AW, d_A, d_v

@@ -14,11 +14,12 @@ from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from polygrain.errors import DataError
+from polygrain.errors import ConfigError, DataError
 from polygrain.models.encoder import set_generator
+from polygrain.models.gru import Precision, set_precision
 from polygrain.models.network import Network, initialised
 from polygrain.samples.windows import Batch, Samples, chunks
 from polygrain.spec import Spec
@@ -35,7 +36,8 @@ class FitOptions(Spec):
     """How a network is fitted: Adam, gradient norm clip, early stop, one date a step.
 
     `every` = k uses every k-th training date, counted back from the last; `chunk` bounds the symbols held at once;
-    `device` is where the panels lie and the network learns and scores: bits differ between devices.
+    `device` is where the panels lie and the network learns and scores: bits differ between devices. `precision` bf16
+    multiplies matrices of the GRU in bf16, on processors that can.
     """
 
     loss: Literal["mse", "ic", "ccc"] = "mse"
@@ -47,6 +49,13 @@ class FitOptions(Spec):
     every: int = Field(default=1, ge=1)
     chunk: int = Field(default=1024, ge=1)
     device: DeviceName = "cpu"
+    precision: Precision = "float32"
+
+    @model_validator(mode="after")
+    def _together(self) -> FitOptions:
+        if self.precision == "bf16" and self.device != "cpu":
+            raise ConfigError("protocol.precision", "bf16 is for the CPU; set it to float32, or protocol.device to cpu")
+        return self
 
 
 @contextmanager
@@ -94,6 +103,7 @@ def fit(
         if not days:
             raise DataError(f"fold {fold.number}", f"no {part} date has targets; a date needs enough tradable symbols")
     module = initialised(network, samples.features, seed).to(samples.device)
+    set_precision(module, options.precision)
     optimizer = Adam(module, options.learning_rate, options.weight_decay)
     loop = _Loop(module, optimizer, samples, LOSSES[options.loss], options, seed, fold.number, checkpoint)
     loop.resume()

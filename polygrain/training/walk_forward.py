@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from polygrain.errors import DataError
+from polygrain.models.gru import set_precision
 from polygrain.models.network import decode, initialised, plugin_hashes
 from polygrain.samples.windows import PanelFile, Samples, open_samples, steps
 from polygrain.spec import Spec
@@ -136,6 +137,7 @@ def load_model(task: TrainTask, samples: Samples) -> nn.Module:
     """The task's fitted module."""
     tensors, _ = load_tensors(task.model_file)
     module = initialised(decode(task.network), samples.features, task.seed).to(samples.device)
+    set_precision(module, task.options.precision)
     module.load_state_dict(tensors)
     return module
 
