@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -196,8 +197,41 @@ def test_sweep_takes_what_the_dead_left(tmp_path):
     child.wait()
     (tmp_path / f".file.{child.pid}.tmp").write_bytes(b"")
     (tmp_path / f".file.{os.getppid()}.tmp").write_bytes(b"")
+    # Ended, and its parent has not taken notice: so it stays for ever where nobody looks after orphans.
+    unnoticed = subprocess.Popen([sys.executable, "-c", "pass"])
+    os.waitid(os.P_PID, unnoticed.pid, os.WEXITED | os.WNOWAIT)
+    (tmp_path / f".file.{unnoticed.pid}.tmp").write_bytes(b"")
     sweep(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == [f".file.{os.getppid()}.tmp"]
+    unnoticed.wait()
+
+
+TENSORS = """
+import torch
+from polygrain.training.checkpoint import save_tensors
+write = lambda path: save_tensors(path, {"a": torch.ones(9999)}, "{}")
+"""
+SHARD = """
+import numpy as np
+from polygrain.features.shards import Shard, write_shard
+write = lambda path: write_shard(path, Shard(("a",), ("b",), np.ones((9999, 1, 1), np.float32)))
+"""
+KILLED_IN_WRITING = """
+import pathlib, resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_FSIZE, (9999, 9999))
+write(pathlib.Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("kind", [TENSORS, SHARD], ids=["tensors", "shard"])
+def test_what_a_process_killed_in_writing_left_is_swept(tmp_path, kind):
+    """Killed where the file passes 9,999 bytes."""
+    child = subprocess.run([sys.executable, "-c", kind + KILLED_IN_WRITING, str(tmp_path / "file")], check=False)
+    assert child.returncode == -signal.SIGXFSZ
+    assert len(list(tmp_path.iterdir())) == 1
+    sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_json_is_stable(tmp_path):

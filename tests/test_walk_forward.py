@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -66,11 +67,13 @@ def test_nothing_is_done_again_without_a_change(tmp_path: Path) -> None:
     assert files(tmp_path) == before
 
 
-def test_a_task_killed_between_its_model_and_the_facts_beside_it_writes_them(tmp_path: Path) -> None:
+def test_a_task_killed_right_after_its_model_is_finished(tmp_path: Path) -> None:
+    """It writes the facts beside the model and takes the fit's checkpoint away."""
     task = training_data.write(tmp_path)
     train(task)
     before = files(tmp_path)
     task.model_file.with_suffix(".json").unlink()
+    shutil.copy(task.model_file, task.checkpoint_file)
     assert not train(task).fitted
     assert files(tmp_path) == before
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from polygrain.errors import DataError
 from polygrain.spec import Spec
-from polygrain.store.commit import commit, file_fingerprint
+from polygrain.store.commit import commit_bytes, file_fingerprint
 from polygrain.store.panel import Array
 
 
@@ -39,9 +39,10 @@ def shard_name(month: str) -> str:
 
 def write_shard(path: Path, shard: Shard) -> str:
     """Commit a shard; sha256 of its file."""
-    # One entry, because the library writes several in no fixed order.
+    # One entry, because the library writes several in no fixed order; not by its save_file, which goes by a temporary
+    # file of its own that a kill leaves behind.
     metadata = {"facts": _Facts(inputs=shard.inputs, symbols=shard.symbols).model_dump_json()}
-    commit(path, lambda temporary: save_file({"values": shard.values}, str(temporary), metadata))
+    commit_bytes(path, save({"values": shard.values}, metadata))
     return file_fingerprint(path)
 
 

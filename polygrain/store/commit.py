@@ -117,13 +117,18 @@ def sweep(folder: Path) -> None:
 
 
 def _alive(process: int) -> bool:
+    """Whether it may still write: not where it has ended, nor where it only waits for its parent to take notice."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    try:
+        state = Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()[0]
+    except OSError:  # not Linux, or it has ended meanwhile
+        return True
+    return state not in (b"Z", b"X")
 
 
 class Parts:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from polygrain.errors import DataError
 from polygrain.spec import Spec
-from polygrain.store.commit import commit
+from polygrain.store.commit import commit_bytes
 from polygrain.training.adam import Adam
 
 
@@ -75,16 +75,13 @@ class Checkpoint:
         at = Progress(facts.epoch, facts.step, facts.loss_sum, list(facts.history))
         return at, _under("best/", tensors)
 
-    def remove(self) -> None:
-        """Delete the file if it is there."""
-        self.path.unlink(missing_ok=True)
-
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], facts: str) -> None:
     """Commit tensors and a text of facts (JSON) as one safetensors file."""
     whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    # One metadata entry: safetensors writes several in an order that changes from run to run.
-    commit(path, lambda temporary: save_file(whole, temporary, {"facts": facts}))
+    # One metadata entry: safetensors writes several in an order that changes from run to run. Not by its save_file,
+    # which goes by a temporary file of its own that a kill leaves behind.
+    commit_bytes(path, save(whole, {"facts": facts}))
 
 
 def key_of(facts: str) -> object:

@@ -71,6 +71,11 @@ class TrainTask(Spec):
         return Path(self.out, "models", f"{self.name}.safetensors")
 
     @property
+    def checkpoint_file(self) -> Path:
+        """Where the state of the fit is while it lasts."""
+        return Path(self.out, "checkpoints", f"{self.name}.safetensors")
+
+    @property
     def predictions_file(self) -> Path:
         """Where the scores of the fold's validation and test dates go."""
         return Path(self.out, "predictions", f"{self.name}.safetensors")
@@ -126,8 +131,9 @@ def train(task: TrainTask) -> TaskResult:
     key = _fit_key(task, samples)
     kept = _model_facts(task, key)
     facts = kept or _fit(task, samples, key)
-    # Of a kept model too: an earlier run may have been killed between the two files.
+    # Of a kept model too: an earlier run may have been killed right after it wrote the weights.
     commit_json(task.model_file.with_suffix(".json"), facts.model_dump(mode="json"))
+    task.checkpoint_file.unlink(missing_ok=True)
     _predict(task, samples, key)
     seconds = time.monotonic() - began
     return TaskResult(task.name, task.model_file, task.predictions_file, facts, seconds, fitted=kept is None)
@@ -163,7 +169,7 @@ def read_predictions(path: Path) -> Predictions:
 
 
 def _fit(task: TrainTask, samples: Samples, key: str) -> ModelFacts:
-    checkpoint = Checkpoint(Path(task.out, "checkpoints", f"{task.name}.safetensors"), key)
+    checkpoint = Checkpoint(task.checkpoint_file, key)
     fitted = fit(decode(task.network), samples, task.fold, task.options, seed=task.seed, checkpoint=checkpoint)
     facts = ModelFacts(
         key=key,
@@ -181,7 +187,6 @@ def _fit(task: TrainTask, samples: Samples, key: str) -> ModelFacts:
         best=fitted.best,
     )
     save_tensors(task.model_file, fitted.module.state_dict(), facts.model_dump_json())
-    checkpoint.remove()
     return facts
 
 
