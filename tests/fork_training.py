@@ -6,7 +6,7 @@ Its workers are forks too: spawned ones would import torch anew after every kill
 import multiprocessing
 from pathlib import Path
 
-import torch._dynamo
+import torch
 from forks import serve
 
 from polygrain import compute

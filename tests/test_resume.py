@@ -288,7 +288,7 @@ def test_a_checkpoint_says_all(left: Left, tmp_path: Path) -> None:
     assert left.goes_on_as_alone(tmp_path, left.tensors, left.facts)
 
 
-@pytest.mark.parametrize("lost", ["module/", "best/", "exp_avg/", "exp_avg_sq/", "step/"])
+@pytest.mark.parametrize("lost", ["module/", "best/", "optimizer/mean/", "optimizer/square/", "optimizer/step/"])
 def test_a_fit_goes_on_otherwise_without_its_tensors(left: Left, tmp_path: Path, lost: str) -> None:
     assert any(name.startswith(lost) and value.any() for name, value in left.tensors.items())
     kept = {n: torch.zeros_like(value) if n.startswith(lost) else value for n, value in left.tensors.items()}
