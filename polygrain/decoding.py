@@ -21,9 +21,13 @@ Settings = TypeVar("Settings", bound=Spec)
 
 @dataclass(frozen=True)
 class ByKind:
-    """Annotates a field that holds any Spec of a registry: Annotated[Network, ByKind(NETWORKS)]."""
+    """Annotates a field that holds any Spec of a registry: Annotated[Network, ByKind(NETWORKS)].
+
+    A value without a kind is of the kind `default`, or refused where there is none.
+    """
 
     kinds: Mapping[str, type[Spec]]
+    default: str | None = None
 
     def __get_pydantic_core_schema__(self, declared: type[Spec], _: Callable[[Any], CoreSchema]) -> CoreSchema:
         def of_kind(value: object, info: ValidationInfo) -> Spec:
@@ -36,7 +40,7 @@ class ByKind:
         """The Spec of the registered kind; its refusals become those of the field."""
         if not isinstance(value, dict):
             raise PydanticKnownError("dict_type")
-        if "kind" not in value:
+        if "kind" not in value and self.default is None:
             raise PydanticKnownError("union_tag_not_found", {"discriminator": "'kind'"})
         kind = self.of(value)
         if kind is None:
@@ -47,7 +51,7 @@ class ByKind:
 
     def of(self, value: object) -> type[Spec] | None:
         """The class of the kind given in the tree, None where there is none of that name."""
-        kind = value.get("kind") if isinstance(value, dict) else None
+        kind = value.get("kind", self.default) if isinstance(value, dict) else None
         return self.kinds.get(kind) if isinstance(kind, str) else None
 
 

@@ -133,7 +133,7 @@ REFUSED = [
     (
         "network.gru.encoder.hiden=3",
         "network.gru.encoder.hiden: unknown key; did you mean 'hidden'? choose from direction, dropout, hidden, "
-        "layers, pooling",
+        "kind, layers, pooling",
     ),
     (
         "ensemble.ensemble.member=['day']",
@@ -145,7 +145,10 @@ REFUSED = [
     ("source={stocks=30}", "source: kind is missing; say which kind it is"),
     ("source.kind=3", "source: kind '3' is unknown; choose from 'files', 'synthetic'"),
     ("source=3", "source: input should be an object (given: 3)"),
-    ("network.gru.kind=double", "network.gru: kind 'double' is unknown; choose from 'single'"),
+    (
+        "network.gru.kind=double",
+        "network.gru: kind 'double' is unknown; choose from 'linear', 'single', 'mixed', 'residual'",
+    ),
     (
         "network.gru.kinds=double",
         "network.gru.kinds: unknown key; did you mean 'kind'? choose from encoder, kind, suffix",

@@ -6,6 +6,7 @@ from torch import Tensor
 from polygrain.errors import ConfigError
 from polygrain.models.encoder import Dropout, Encoder, set_generator
 from polygrain.models.network import NETWORKS, Network, decode, initialised, network
+from polygrain.models.recurrent import Recurrent
 from polygrain.models.single import Single
 
 
@@ -16,22 +17,24 @@ def window(steps: int = 5, symbols: int = 9, features: int = 3) -> Tensor:
 def test_every_network_builds_what_its_models_read() -> None:
     """Whatever it reads, one score per symbol, which does not depend on the others; ours and the example's."""
     with using(*example("own_model.py")):
-        assert list(NETWORKS) == ["single", "window_means"]
+        assert list(NETWORKS) == ["linear", "single", "mixed", "residual", "window_means"]
         for kind in NETWORKS.values():
             settings = kind()
             for reads in settings.models(["day", "60min"]).values():
-                module = initialised(settings, dict.fromkeys(reads, 3), seed=1).eval()
+                sized = settings.for_windows(dict(zip(reads, (5, 20))))
+                module = initialised(sized, dict.fromkeys(reads, 3), seed=1).eval()
                 x = {name: window(steps) for name, steps in zip(reads, (5, 20))}
                 score_S = module(x).score_S
                 assert score_S.shape == (9,)
                 some = {name: x_LSF[:, [7, 2]] for name, x_LSF in x.items()}
                 torch.testing.assert_close(module(some).score_S, score_S[[7, 2]], rtol=0, atol=1e-6)
-                again = initialised(decode(settings.model_dump_json()), dict.fromkeys(reads, 3), seed=1).eval()
+                same = decode(settings.model_dump_json()).for_windows(dict(zip(reads, (5, 20))))
+                again = initialised(same, dict.fromkeys(reads, 3), seed=1).eval()
                 assert torch.equal(again(x).score_S, score_S)
 
 
 def test_the_backward_half_of_last_has_read_the_whole_window() -> None:
-    module = Encoder(hidden=4, direction="bidirectional", pooling="last").build(3).eval()
+    module = Recurrent(hidden=4, direction="bidirectional", pooling="last").build(3).eval()
     x_LSF = window()
     states, _ = module.gru.weights(x_LSF)
     expected = torch.cat([states[-1, :, :4], states[0, :, 4:]], dim=1)
@@ -71,7 +74,7 @@ def test_names_and_inputs_of_single() -> None:
 
 
 def test_networks_are_decoded_by_kind() -> None:
-    small = Single(encoder=Encoder(hidden=8))
+    small = Single(encoder=Recurrent(hidden=8))
     assert decode(small.model_dump_json()) == small
     with pytest.raises(ConfigError, match=r"unknown kind 'singel'; the kinds are .*single"):
         decode('{"kind": "singel"}')

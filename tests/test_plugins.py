@@ -68,7 +68,7 @@ def test_exactly_the_plugins_in_use_stand_behind_ours() -> None:
     use([plugin(plugin_files.network()), plugin(plugin_files.source(), "source.py")])
     assert registered() == {
         "feature": OURS["feature"],
-        "network": ["single", "mine"],
+        "network": [*OURS["network"], "mine"],
         "source": [*OURS["source"], "mine"],
     }
     use([])
@@ -182,7 +182,10 @@ def test_a_plugin_that_imports_ours_first_does_not_own_it() -> None:
 
 KINDS = [
     ("source.kind=mien", "source: kind 'mien' is unknown; choose from 'files', 'synthetic', 'mine'"),
-    ("network.gru.kind=mien", "network.gru: kind 'mien' is unknown; choose from 'single', 'mine'"),
+    (
+        "network.gru.kind=mien",
+        "network.gru: kind 'mien' is unknown; choose from 'linear', 'single', 'mixed', 'residual', 'mine'",
+    ),
     (
         "network.own={kind='mine', scael=2}",
         "network.own.scael: unknown key; did you mean 'scale'? choose from kind, layers, scale, suffix",

@@ -9,7 +9,7 @@ import training_data
 
 from polygrain.compute import pool
 from polygrain.errors import DataError
-from polygrain.models.encoder import Encoder
+from polygrain.models.recurrent import Recurrent
 from polygrain.models.single import Single
 from polygrain.training.walk_forward import TrainTask, load_model, predict, read_predictions, train
 
@@ -135,7 +135,7 @@ def test_a_pools_worker_writes_the_same_bytes(tmp_path: Path) -> None:
 def test_cost_grows_with_the_work(tmp_path: Path) -> None:
     task = training_data.write(tmp_path)
     twice = task.model_copy(update={"options": task.options.model_copy(update={"every": 2})})
-    wide = task.model_copy(update={"network": Single(encoder=Encoder(hidden=16)).model_dump_json()})
+    wide = task.model_copy(update={"network": Single(encoder=Recurrent(hidden=16)).model_dump_json()})
     assert twice.cost < task.cost < wide.cost
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from polygrain.models.encoder import Encoder
+from polygrain.models.recurrent import Recurrent
 from polygrain.models.single import Single
 from polygrain.samples.windows import PanelFile
 from polygrain.training.fit import FitOptions
@@ -33,7 +33,7 @@ def write(folder: Path, days: int = 30, symbols: int = SYMBOLS, bars: int = BARS
         label_days=1,
         fold=FOLD,
         seed=1,
-        network=Single(encoder=Encoder(hidden=8)).model_dump_json(),
+        network=Single(encoder=Recurrent(hidden=8)).model_dump_json(),
         panels=(PanelFile(name="half", path=str(folder / "panel.npy"), bars=bars),),
         targets=str(folder / "targets.npy"),
         members=str(folder / "members.npy"),

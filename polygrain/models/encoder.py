@@ -1,37 +1,59 @@
-"""Encoder: a recurrent network over the steps of a window, pooled to one vector per symbol.
+"""Encoders: settings that build a module which turns the steps of a window into one vector per symbol.
 
-Shape suffixes: L steps, S symbols of the date, F features, H width of the state (both directions together).
+Shape suffixes: L steps, S symbols of the date, F features, W width of the encoder.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from abc import ABC, abstractmethod
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from polygrain.models.gru import GRU, AttentionPooling
+from polygrain.errors import ConfigError
+from polygrain.plugins import Registry
 from polygrain.spec import Spec
 
+DEFAULT = "gru"
 
-class Encoder(Spec):
-    """GRU over the steps, then pooling: the last state, or attention Σ α_t h_t, α = softmax_t(wᵀ tanh(W h_t + b))."""
 
-    hidden: int = Field(default=64, ge=2)
-    layers: int = Field(default=1, ge=1)
-    direction: Literal["forward", "bidirectional"] = "forward"
-    pooling: Literal["last", "attention"] = "last"
-    dropout: float = Field(default=0.1, ge=0, lt=1)
+class Encoder(Spec, ABC):
+    """An encoder's settings; subclasses name their `kind` and build a module x_LSF → c_SW."""
+
+    kind: str
 
     @property
+    @abstractmethod
     def width(self) -> int:
-        """Length of the pooled vector: hidden, twice that for both directions."""
-        return self.hidden * (2 if self.direction == "bidirectional" else 1)
+        """W, the length of the vectors."""
 
-    def build(self, features: int) -> RecurrentEncoder:
-        """A new module x_LSF → c_SH."""
-        return RecurrentEncoder(self, features)
+    @abstractmethod
+    def build(self, features: int) -> EncoderModule:
+        """A new module; its parameters come from torch's current generator."""
+
+
+class EncoderModule(nn.Module, ABC):
+    """The module of an Encoder."""
+
+    @abstractmethod
+    def states(self, x_LSF: Tensor) -> tuple[Tensor, Tensor]:
+        """h_LSW after every step, and the one vector c_SW of the window."""
+
+    def forward(self, x_LSF: Tensor) -> Tensor:
+        """c_SW."""
+        return self.states(x_LSF)[1]
+
+
+ENCODERS: Registry[type[Encoder]] = Registry("encoder kind")
+
+
+def encoder(kind: type[Encoder]) -> type[Encoder]:
+    """Register an Encoder by its `kind`; ConfigError where it has none or the name is taken."""
+    name = kind.model_fields["kind"].default
+    if not isinstance(name, str):
+        raise ConfigError(f"encoder {kind.__name__}", 'has no kind; give it one: kind: Literal["mine"] = "mine"')
+    ENCODERS.register(name, kind, kind)
+    return kind
 
 
 class Dropout(nn.Module):
@@ -42,13 +64,13 @@ class Dropout(nn.Module):
         self.rate = rate
         self.generator: torch.Generator | None = None
 
-    def forward(self, c_SH: Tensor) -> Tensor:
+    def forward(self, c_SW: Tensor) -> Tensor:
         if not self.training or self.rate == 0:
-            return c_SH
+            return c_SW
         if self.generator is None:
             raise RuntimeError("dropout in training mode needs a generator; call set_generator first")
-        kept = torch.empty_like(c_SH).bernoulli_(1 - self.rate, generator=self.generator)
-        return c_SH * kept / (1 - self.rate)
+        kept = torch.empty_like(c_SW).bernoulli_(1 - self.rate, generator=self.generator)
+        return c_SW * kept / (1 - self.rate)
 
 
 def set_generator(module: nn.Module, generator: torch.Generator) -> None:
@@ -56,20 +78,3 @@ def set_generator(module: nn.Module, generator: torch.Generator) -> None:
     for part in module.modules():
         if isinstance(part, Dropout):
             part.generator = generator
-
-
-class RecurrentEncoder(nn.Module):
-    """The module of an Encoder: x_LSF → c_SH."""
-
-    def __init__(self, settings: Encoder, features: int) -> None:
-        super().__init__()
-        bidirectional = settings.direction == "bidirectional"
-        self.gru = GRU(features, settings.hidden, settings.layers, bidirectional=bidirectional)
-        self.attention = AttentionPooling(settings.width) if settings.pooling == "attention" else None
-        self.dropout = Dropout(settings.dropout)
-
-    def forward(self, x_LSF: Tensor) -> Tensor:
-        # The last state of the backward half is that of the first step: there it has read the whole window.
-        h_LSH, last_SH = self.gru(x_LSF)
-        c_SH: Tensor = self.dropout(last_SH if self.attention is None else self.attention(h_LSH))
-        return c_SH

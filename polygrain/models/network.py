@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from polygrain.errors import ConfigError
+from polygrain.models.encoder import ENCODERS
 from polygrain.plugins import Registry
 from polygrain.spec import Spec
 
@@ -36,6 +37,10 @@ class Network(Spec):
     @abstractmethod
     def models(self, granularities: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """The granularities (coarse to fine) that each model of this network reads, by model name."""
+
+    def for_windows(self, steps: Mapping[str, int]) -> Network:
+        """This network for windows of so many steps by granularity, coarse to fine; most take any."""
+        return self
 
     @abstractmethod
     def build(self, features: Mapping[str, int]) -> nn.Module:
@@ -74,8 +79,13 @@ def decode(text: str) -> Network:
 
 
 def plugin_hashes(text: str) -> dict[str, str]:
-    """sha256 of the plug-in's text by kind where the network whose JSON is `text` is from a plug-in, else empty."""
-    return NETWORKS.hashes([json.loads(text)["kind"]])
+    """sha256 of the plug-in's text by kind, of the network whose JSON is `text` and of its encoder where from one."""
+    tree = json.loads(text)
+    found = NETWORKS.hashes([tree["kind"]])
+    encoder = tree.get("encoder")
+    if isinstance(encoder, dict) and "kind" in encoder:
+        found |= {f"encoder {kind}": sha for kind, sha in ENCODERS.hashes([encoder["kind"]]).items()}
+    return found
 
 
 def initialised(settings: Network, features: Mapping[str, int], seed: int) -> nn.Module:

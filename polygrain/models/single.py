@@ -1,26 +1,28 @@
 """Single: one granularity, one encoder, one head.
 
-Shape suffixes: L steps, S symbols of the date, F features, H width of the encoder.
+Shape suffixes: L steps, S symbols of the date, F features, W width of the encoder.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import Tensor, nn
 
+from polygrain.decoding import ByKind
 from polygrain.errors import ConfigError
-from polygrain.models.encoder import Encoder
+from polygrain.models.encoder import DEFAULT, ENCODERS, Encoder
 from polygrain.models.network import Network, Prediction, network
+from polygrain.models.recurrent import Recurrent
 
 
 @network
 class Single(Network):
-    """Encoder → Linear(h → 64) → ReLU → Linear(64 → 1), a model per granularity."""
+    """Encoder → Linear(W → 64) → ReLU → Linear(64 → 1), a model per granularity. R88 §1."""
 
     kind: Literal["single"] = "single"
-    encoder: Encoder = Encoder()
+    encoder: Annotated[Encoder, ByKind(ENCODERS, DEFAULT)] = Recurrent()
 
     def models(self, granularities: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """One model per granularity, named by it: day, 60min_biagru."""
@@ -35,7 +37,7 @@ class Single(Network):
 
 
 def head(width: int) -> nn.Sequential:
-    """Linear(h → 64) → ReLU → Linear(64 → 1)."""
+    """Linear(W → 64) → ReLU → Linear(64 → 1)."""
     return nn.Sequential(nn.Linear(width, 64), nn.ReLU(), nn.Linear(64, 1))
 
 
@@ -49,5 +51,5 @@ class SingleModule(nn.Module):
         self.head = head(encoder.width)
 
     def forward(self, x: Mapping[str, Tensor]) -> Prediction:
-        c_SH = self.encoder(x[self.granularity])
-        return Prediction(score_S=self.head(c_SH).squeeze(-1))
+        c_SW = self.encoder(x[self.granularity])
+        return Prediction(score_S=self.head(c_SW).squeeze(-1))

@@ -19,7 +19,7 @@ from polygrain.features import build
 from polygrain.features.library import FEATURES, chosen, missing
 from polygrain.features.plan import available
 from polygrain.market.session import Session
-from polygrain.models.network import NETWORKS
+from polygrain.models.network import plugin_hashes
 from polygrain.pipeline import evaluating, facts, scoring, training
 from polygrain.pipeline.manifest import RunManifest, Trials
 from polygrain.pipeline.market import Market
@@ -239,7 +239,8 @@ class _Job:
         kept = self.experiment.model_dump(
             mode="json", include={"granularity", "panels", "universe", "label", "protocol", "network", "ensemble"}
         )
-        plugins = [self.feature_plugins, NETWORKS.hashes(each.kind for each in self.experiment.network.values())]
+        networks = [plugin_hashes(each.model_dump_json()) for each in self.experiment.network.values()]
+        plugins = [self.feature_plugins, *networks]
         return fingerprint({**kept, "plugins": plugins} if any(plugins) else kept)
 
     def trial(self) -> dict[str, JSON]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from polygrain.models.network import Network
 from polygrain.pipeline.manifest import RunManifest
@@ -150,10 +151,10 @@ def _models(market: Market, oracle: bool) -> list[ModelFacts]:
         found += [
             ModelFacts(
                 name=model,
-                kind="single" if len(reads) == 1 else "mixed",
+                kind=_kind(network, reads),
                 granularity=reads[0] if len(reads) == 1 else None,
                 suffix=network.suffix,
-                network=network.kind,
+                network=_made_of(network),
                 description=description if len(reads) == 1 else f"{description}, over {', '.join(reads)}",
             )
             for model, reads in network.models(names).items()
@@ -176,6 +177,19 @@ def _models(market: Market, oracle: bool) -> list[ModelFacts]:
         )
     )
     return found
+
+
+def _kind(network: Network, reads: Sequence[str]) -> Literal["single", "mixed", "residual"]:
+    """Which table a model stands in."""
+    if network.kind == "residual":
+        return "residual"
+    return "mixed" if network.kind == "mixed" or len(reads) > 1 else "single"
+
+
+def _made_of(network: Network) -> str:
+    """The kind of network, with that of its encoder where this is not a GRU: mixed, mixed transformer."""
+    encoder = network.model_dump().get("encoder", {}).get("kind", "gru")
+    return network.kind if encoder == "gru" else f"{network.kind} {encoder}"
 
 
 def _description(network: Network) -> str:

@@ -17,7 +17,7 @@ from torch import nn
 
 from polygrain.errors import DataError
 from polygrain.models.gru import set_precision
-from polygrain.models.network import decode, initialised, plugin_hashes
+from polygrain.models.network import Network, decode, initialised, plugin_hashes
 from polygrain.samples.windows import PanelFile, Samples, open_samples, steps
 from polygrain.spec import Spec
 from polygrain.store.commit import JSON, code_fingerprint, commit_json, fingerprint
@@ -55,10 +55,23 @@ class TrainTask(Spec):
     @property
     def cost(self) -> float:
         """What an epoch takes, in steps × parameters, for starting the longest task first; opens the panels."""
-        module = initialised(decode(self.network), self.open().features, self.seed)
+        module = initialised(self.settings, self.open().features, self.seed)
         parameters = sum(parameter.numel() for parameter in module.parameters())
-        length = sum(steps(self.lookback, panel.bars, panel.step) for panel in self.panels)
-        return parameters * length * (len(self.fold.train) / self.options.every + len(self.fold.valid) / 3)
+        return (
+            parameters
+            * sum(self.steps.values())
+            * (len(self.fold.train) / self.options.every + len(self.fold.valid) / 3)
+        )
+
+    @property
+    def steps(self) -> dict[str, int]:
+        """Steps of a window by granularity, coarse to fine."""
+        return {panel.name: steps(self.lookback, panel.bars, panel.step) for panel in self.panels}
+
+    @property
+    def settings(self) -> Network:
+        """The network, for the task's windows."""
+        return decode(self.network).for_windows(self.steps)
 
     def open(self) -> Samples:
         """The task's samples, mapped from disk, or resident on its device where that is not the CPU."""
@@ -142,7 +155,7 @@ def train(task: TrainTask) -> TaskResult:
 def load_model(task: TrainTask, samples: Samples) -> nn.Module:
     """The task's fitted module."""
     tensors, _ = load_tensors(task.model_file)
-    module = initialised(decode(task.network), samples.features, task.seed).to(samples.device)
+    module = initialised(task.settings, samples.features, task.seed).to(samples.device)
     set_precision(module, task.options.precision)
     module.load_state_dict(tensors)
     return module
@@ -170,7 +183,7 @@ def read_predictions(path: Path) -> Predictions:
 
 def _fit(task: TrainTask, samples: Samples, key: str) -> ModelFacts:
     checkpoint = Checkpoint(task.checkpoint_file, key)
-    fitted = fit(decode(task.network), samples, task.fold, task.options, seed=task.seed, checkpoint=checkpoint)
+    fitted = fit(task.settings, samples, task.fold, task.options, seed=task.seed, checkpoint=checkpoint)
     facts = ModelFacts(
         key=key,
         model=task.model,
