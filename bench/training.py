@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from polygrain.compute import WORKER_ENVIRONMENT, pool
-from polygrain.models.encoder import Encoder
 from polygrain.models.network import initialised
+from polygrain.models.recurrent import Recurrent
 from polygrain.models.single import Single
 from polygrain.samples.windows import PanelFile, Samples
 from polygrain.training.checkpoint import Checkpoint
@@ -101,7 +101,7 @@ def loop(folder: Path, lookback: int, bars: int) -> None:
     learn, check = windows[:STEPS], windows[STEPS:]
     for hidden in (32, 64):
         for name, kind in ENCODERS.items():
-            network = Single(encoder=Encoder(hidden=hidden, **kind))
+            network = Single(encoder=Recurrent(hidden=hidden, **kind))
 
             def whole(network: Single = network) -> None:
                 checkpoint = Checkpoint(folder / "fit.safetensors", "key")
@@ -220,7 +220,7 @@ def workers(folder: Path) -> None:
                     label_days=5,
                     fold=Fold(number=0, train=tuple(days[:-6]), valid=tuple(days[-6:-3]), test=tuple(days[-3:])),
                     seed=seed,
-                    network=Single(encoder=Encoder(hidden=hidden)).model_dump_json(),
+                    network=Single(encoder=Recurrent(hidden=hidden)).model_dump_json(),
                     panels=(file,),
                     targets=str(folder / "targets.npy"),
                     members=str(folder / "members.npy"),

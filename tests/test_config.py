@@ -147,7 +147,7 @@ REFUSED = [
     ("source=3", "source: input should be an object (given: 3)"),
     (
         "network.gru.kind=double",
-        "network.gru: kind 'double' is unknown; choose from 'linear', 'single', 'mixed', 'residual'",
+        "network.gru: kind 'double' is unknown; choose from 'gbdt', 'linear', 'single', 'mixed', 'residual'",
     ),
     (
         "network.gru.kinds=double",

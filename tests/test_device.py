@@ -10,9 +10,9 @@ import training_data
 from polygrain import pipeline
 from polygrain.config import load
 from polygrain.errors import ConfigError
-from polygrain.models.encoder import Encoder
 from polygrain.models.gru import GRU, AttentionPooling
 from polygrain.models.network import decode
+from polygrain.models.recurrent import Recurrent
 from polygrain.models.single import Single
 from polygrain.progress import Lines
 from polygrain.samples.windows import Samples
@@ -21,7 +21,7 @@ from polygrain.training.walk_forward import TrainTask, _fit_key, load_model, pre
 
 TINY = Path(__file__).parents[1] / "examples" / "tiny.toml"
 # Without dropout: its masks differ between devices, and where a tensor lies otherwise in memory.
-ENCODER = Encoder(hidden=8, direction="bidirectional", pooling="attention", dropout=0.0)
+ENCODER = Recurrent(hidden=8, direction="bidirectional", pooling="attention", dropout=0.0)
 BIAGRU = Single(encoder=ENCODER).model_dump_json()
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 import torch
@@ -114,3 +118,17 @@ def test_linear_reads_the_newest_bars_alone() -> None:
 def test_heads_must_share_the_width() -> None:
     with pytest.raises(ConfigError, match="6 is not an even multiple of 4 heads"):
         Transformer(hidden=6, heads=4)
+
+
+def test_parameters_on_the_page() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "how-to" / "networks.md").read_text(encoding="utf-8")
+    blocks = [tomllib.loads(block.split("```")[0])["network"] for block in page.split("```toml\n")[1:]]
+    networks = {name: decode(json.dumps(line)) for block in blocks for name, line in block.items()}
+    said = dict(re.findall(r"^\| (\w+) \| ([\d,]+) \|$", page, re.MULTILINE))
+    assert set(said) == set(networks) - {"gbdt"}
+    steps = {"day": 60, "60min": 240, "30min": 480}
+    for name, parameters in said.items():
+        (reads, *_) = networks[name].models(list(steps)).values()
+        sized = networks[name].for_windows({granularity: steps[granularity] for granularity in reads})
+        module = initialised(sized, dict.fromkeys(reads, 26), seed=0)
+        assert f"{sum(parameter.numel() for parameter in module.parameters()):,}" == parameters, name

@@ -4,7 +4,7 @@ from plugin_files import example, using
 from torch import Tensor
 
 from polygrain.errors import ConfigError
-from polygrain.models.encoder import Dropout, Encoder, set_generator
+from polygrain.models.encoder import Dropout, set_generator
 from polygrain.models.network import NETWORKS, Network, decode, initialised, network
 from polygrain.models.recurrent import Recurrent
 from polygrain.models.single import Single
@@ -17,7 +17,7 @@ def window(steps: int = 5, symbols: int = 9, features: int = 3) -> Tensor:
 def test_every_network_builds_what_its_models_read() -> None:
     """Whatever it reads, one score per symbol, which does not depend on the others; ours and the example's."""
     with using(*example("own_model.py")):
-        assert list(NETWORKS) == ["linear", "single", "mixed", "residual", "window_means"]
+        assert list(NETWORKS) == ["gbdt", "linear", "single", "mixed", "residual", "window_means"]
         for kind in NETWORKS.values():
             settings = kind()
             for reads in settings.models(["day", "60min"]).values():

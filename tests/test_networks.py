@@ -16,9 +16,9 @@ import reference_networks
 import torch
 from torch import Tensor, nn
 
-from polygrain.models.encoder import Encoder
 from polygrain.models.gru import GRU, AttentionPooling
 from polygrain.models.network import initialised
+from polygrain.models.recurrent import Recurrent
 from polygrain.models.single import Single
 from polygrain.training.fit import one_thread
 
@@ -172,7 +172,7 @@ def test_a_stocks_score_does_not_depend_on_the_others(name: str, layers: int) ->
         torch.testing.assert_close(chunked, score_S, rtol=0, atol=2e-6)
 
 
-def parameters(encoder: Encoder, features: int) -> int:
+def parameters(encoder: Recurrent, features: int) -> int:
     return sum(parameter.numel() for parameter in Single(encoder=encoder).build({"day": features}).parameters())
 
 
@@ -185,13 +185,13 @@ def test_the_wide_grus_size_is_that_of_biagru() -> None:
     assert counts["gru_wide"] == 44_799 + 7_105
     for hidden, wide in ((64, NETWORKS["gru_wide"].encoder.hidden), (32, 56), (16, 29)):
         wanted = parameters(NETWORKS["biagru"].encoder.model_copy(update={"hidden": hidden}), 26)
-        nearest = min(range(2, 200), key=lambda units: abs(parameters(Encoder(hidden=units), 26) - wanted))
+        nearest = min(range(2, 200), key=lambda units: abs(parameters(Recurrent(hidden=units), 26) - wanted))
         assert wide == nearest
-        assert parameters(Encoder(hidden=wide), 26) == pytest.approx(wanted, rel=0.002)
+        assert parameters(Recurrent(hidden=wide), 26) == pytest.approx(wanted, rel=0.002)
         fewer = parameters(NETWORKS["biagru"].encoder.model_copy(update={"hidden": hidden}), 15)
-        assert parameters(Encoder(hidden=wide), 15) == pytest.approx(fewer, rel=0.02)
+        assert parameters(Recurrent(hidden=wide), 15) == pytest.approx(fewer, rel=0.02)
 
 
 def test_parameters_of_the_reports_networks() -> None:
     # GRU: 3·32·(20 + 32 + 2) = 5,184; head: 32·64 + 64 + 64 + 1 = 2,177.
-    assert parameters(Encoder(hidden=32), 20) == 5184 + 2177
+    assert parameters(Recurrent(hidden=32), 20) == 5184 + 2177

@@ -184,7 +184,7 @@ KINDS = [
     ("source.kind=mien", "source: kind 'mien' is unknown; choose from 'files', 'synthetic', 'mine'"),
     (
         "network.gru.kind=mien",
-        "network.gru: kind 'mien' is unknown; choose from 'linear', 'single', 'mixed', 'residual', 'mine'",
+        "network.gru: kind 'mien' is unknown; choose from 'gbdt', 'linear', 'single', 'mixed', 'residual', 'mine'",
     ),
     (
         "network.own={kind='mine', scael=2}",

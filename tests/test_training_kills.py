@@ -12,7 +12,7 @@ import pytest
 import training_data
 from forks import Forks, Moment, Running, forking, made
 
-from polygrain.models.encoder import Encoder
+from polygrain.models.recurrent import Recurrent
 from polygrain.models.single import Single
 from polygrain.training.checkpoint import load_tensors
 from polygrain.training.fit import FitOptions
@@ -22,8 +22,8 @@ ENOUGH = 20
 # Where a machine is so fast that the trainings end before, they start once more from nothing.
 ROUNDS = 20
 ENCODERS = {
-    "": Encoder(hidden=8, dropout=0.3),
-    "biagru": Encoder(hidden=8, direction="bidirectional", pooling="attention", dropout=0.3),
+    "": Recurrent(hidden=8, dropout=0.3),
+    "biagru": Recurrent(hidden=8, direction="bidirectional", pooling="attention", dropout=0.3),
 }
 LOSSES = {1: "mse", 2: "ic"}  # by label
 

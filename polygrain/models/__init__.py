@@ -1,5 +1,6 @@
 """Networks and encoders; importing the package registers those that come with it."""
 
+from polygrain.models import boosted as boosted
 from polygrain.models import linear as linear
 from polygrain.models import mixed as mixed
 from polygrain.models import recurrent as recurrent

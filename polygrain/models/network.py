@@ -6,9 +6,10 @@ Shape suffixes: L steps, S symbols of the date, F features.
 from __future__ import annotations
 
 import json
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from polygrain.errors import ConfigError
 from polygrain.models.encoder import ENCODERS
 from polygrain.plugins import Registry
+from polygrain.samples.windows import Samples
 from polygrain.spec import Spec
 
 
@@ -56,6 +58,23 @@ class Network(Spec):
         found = {names[0]: model for model, names in reads if len(names) == 1}
         singles = sum(len(names) == 1 for _, names in reads)
         return {name: found[name] for name in granularities} if singles == len(found) == len(granularities) else {}
+
+
+class Losses(NamedTuple):
+    """Mean losses of one round, in the target's units."""
+
+    train: float
+    valid: float
+
+
+class SelfFitted(ABC):
+    """A network that is not fitted by gradients: it fits its module itself, from the dates that the loop would use."""
+
+    @abstractmethod
+    def fit_itself(
+        self, module: nn.Module, samples: Samples, train: Sequence[int], valid: Sequence[int], seed: int
+    ) -> list[Losses]:
+        """Fit `module`; the losses round by round, the last round's being those of what it holds."""
 
 
 NETWORKS: Registry[type[Network]] = Registry("network kind")

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from polygrain.errors import ConfigError, DataError
 from polygrain.models.encoder import set_generator
 from polygrain.models.gru import Precision, set_precision
-from polygrain.models.network import Network, initialised
+from polygrain.models.network import Network, SelfFitted, initialised
 from polygrain.samples.windows import Batch, Samples, chunks
 from polygrain.spec import Spec
 from polygrain.training.adam import Adam
@@ -103,6 +103,13 @@ def fit(
         if not days:
             raise DataError(f"fold {fold.number}", f"no {part} date has targets; a date needs enough tradable symbols")
     module = initialised(network, samples.features, seed).to(samples.device)
+    if isinstance(network, SelfFitted):
+        if options.loss != "mse":
+            raise ConfigError("protocol.loss", f"{options.loss} cannot be learnt by {network.kind}; it takes mse alone")
+        with one_thread():
+            losses = network.fit_itself(module, samples, train, valid, seed)
+        history = tuple(Epoch(number=i, train_loss=a, valid_loss=b) for i, (a, b) in enumerate(losses))
+        return Fitted(module, history, history[-1], len(train))
     set_precision(module, options.precision)
     optimizer = Adam(module, options.learning_rate, options.weight_decay)
     loop = _Loop(module, optimizer, samples, LOSSES[options.loss], options, seed, fold.number, checkpoint)

@@ -57,11 +57,8 @@ class TrainTask(Spec):
         """What an epoch takes, in steps × parameters, for starting the longest task first; opens the panels."""
         module = initialised(self.settings, self.open().features, self.seed)
         parameters = sum(parameter.numel() for parameter in module.parameters())
-        return (
-            parameters
-            * sum(self.steps.values())
-            * (len(self.fold.train) / self.options.every + len(self.fold.valid) / 3)
-        )
+        dates = len(self.fold.train) / self.options.every + len(self.fold.valid) / 3
+        return max(1, parameters) * sum(self.steps.values()) * dates
 
     @property
     def steps(self) -> dict[str, int]:

@@ -1,0 +1,46 @@
+"""Every network that comes along, through every stage of one run."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import polars as pl
+
+from polygrain import pipeline
+from polygrain.config import load
+from polygrain.models.network import NETWORKS
+from polygrain.progress import Lines
+
+TINY = Path(__file__).parents[1] / "examples" / "tiny.toml"
+NETWORKS_OF_THE_RUN = {
+    "gbdt": "{kind='gbdt', trees=20, least_in_leaf=20}",
+    "linear": "{kind='linear'}",
+    "mixed": "{kind='mixed', encoder={hidden=8}}",
+    "mixed_tcn": "{kind='mixed', suffix='tcn', encoder={kind='tcn', hidden=8, blocks=2}}",
+    "residual": "{kind='residual', combination='attention', contrast=0.1, encoder={hidden=8, layers=2}}",
+    "transformer": "{kind='single', suffix='transformer', encoder={kind='transformer', hidden=8, heads=2}}",
+}
+
+
+def test_every_network_from_bars_to_the_tables(tmp_path: Path) -> None:
+    changes = [f"network.{name}={settings}" for name, settings in NETWORKS_OF_THE_RUN.items()]
+    experiment = load(TINY, ["workers=1", "protocol.max_epochs=1", "protocol.refit=60", *changes])
+    assert {network.kind for network in experiment.network.values()} == set(NETWORKS)
+    folder = tmp_path / "run"
+    pipeline.run(experiment, folder=folder, base=TINY.parent, last="report", progress=Lines(io.StringIO()))
+
+    models = {"day", "60min", "mixed", "mixed_tcn", "residual"}
+    models |= {f"{name}_{suffix}" for name in ("day", "60min") for suffix in ("gbdt", "linear", "transformer")}
+    ensembles = {"ensemble", "ensemble_gbdt", "ensemble_linear", "ensemble_transformer"}
+    scores = pl.read_parquet(folder / "scores.parquet").filter(segment="test")
+    assert set(scores["model"]) == models | ensembles | {"naive"}
+    of_day = scores.group_by("model", "date").agg(pl.col("score").std(ddof=0))
+    assert of_day["score"].is_between(0.999, 1.001).all()
+
+    def table(name: str) -> list[str]:
+        return pl.read_csv(folder / "tables" / f"{name}.csv")["model"].to_list()
+
+    assert {"mixed", "mixed_tcn", "ensemble"} <= set(table("table6_biagru_multi"))
+    assert table("table7_residual")[:3] == ["day", "60min", "residual"]
+    assert {"day_gbdt", "day_linear", "day_transformer"} <= set(table("table5_biagru_single"))
