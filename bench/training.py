@@ -106,7 +106,7 @@ def loop(folder: Path, lookback: int, bars: int) -> None:
             def whole(network: Single = network) -> None:
                 checkpoint = Checkpoint(folder / "fit.safetensors", "key")
                 fit(network, samples, fold, options, seed=1, checkpoint=checkpoint)
-                checkpoint.remove()
+                checkpoint.path.unlink(missing_ok=True)
 
             def torchs(hidden: int = hidden, both: bool = kind["direction"] == "bidirectional") -> None:
                 module = Bare(hidden, both)

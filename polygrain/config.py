@@ -20,8 +20,10 @@ from polygrain.evaluation.tracks import SELECTIONS, Selection
 from polygrain.execution.fills import FILLS
 from polygrain.features.granularity import Granularity
 from polygrain.features.panels import Panels
+from polygrain.market.session import DAYS_A_WEEK
 from polygrain.models.network import NETWORKS, Network
 from polygrain.samples.labels import Label
+from polygrain.samples.windows import steps
 from polygrain.sources.source import SOURCES, Source
 from polygrain.spec import Spec
 from polygrain.training.protocol import Protocol
@@ -121,6 +123,16 @@ class Experiment(Spec):
         return [g.name for g in sorted(self.granularity, key=lambda g: session.minutes_of(g.bar), reverse=True)]
 
     @property
+    def _steps(self) -> dict[str, int]:
+        """Steps of a window by granularity."""
+        return {
+            g.name: steps(self.protocol.lookback, 1, DAYS_A_WEEK)
+            if g.bar == "week"
+            else steps(self.protocol.lookback, g.bars_a_day(self.source.session))
+            for g in self.granularity
+        }
+
+    @property
     def models(self) -> set[str]:
         """The names of every network's models, without ensembles."""
         return {model for network in self.network.values() for model in network.models(self._coarse_to_fine)}
@@ -171,6 +183,8 @@ class Experiment(Spec):
             models = {model: _origin(key, model, reads, names) for model, reads in network.models(names).items()}
             if not models:
                 raise ConfigError(f"network.{key}", "has no models for these granularities; leave it out")
+            for reads in network.models(names).values():
+                network.for_windows({name: self._steps[name] for name in reads})
             found = list(models.items())
             if network.alone(names):
                 found += [(network.named(stem), f"ensemble {stem}") for stem in self.ensemble]

@@ -48,7 +48,8 @@ def _unsynced() -> Iterator[None]:
 def experiment() -> Experiment:
     """The suite's simulated market with every kind of granularity."""
     granularity = '[{name="week",bar="week"},{name="day",bar="day"},{name="60min",bar="60min"}]'
-    return proof_settings(load(TINY, [f"granularity={granularity}"]))
+    residual = "{kind='residual', combination='attention', encoder={hidden=4, layers=2}}"
+    return proof_settings(load(TINY, [f"granularity={granularity}", f"network.residual={residual}"]))
 
 
 @pytest.fixture(scope="module")

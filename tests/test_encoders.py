@@ -8,6 +8,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -16,8 +17,9 @@ from polygrain.errors import ConfigError
 from polygrain.models.encoder import ENCODERS, Encoder
 from polygrain.models.linear import Linear
 from polygrain.models.mixed import Mixed
-from polygrain.models.network import decode, initialised
+from polygrain.models.network import Network, decode, initialised
 from polygrain.models.recurrent import Recurrent
+from polygrain.models.residual import Residual
 from polygrain.models.single import Single
 from polygrain.models.tcn import TCN
 from polygrain.models.transformer import Transformer, positions
@@ -112,11 +114,11 @@ def test_linear_reads_the_newest_bars_alone() -> None:
     torch.testing.assert_close(module({"day": x_LSF}).score_S, expected, rtol=0, atol=1e-6)
     assert Linear().models(["day"]) == {"day_linear": ("day",)}
     with pytest.raises(ConfigError, match="3 bars are more than the window's 2; take fewer"):
-        initialised(Linear(bars=3), {"day": 3}, seed=1)({"day": x_LSF[:2]})
+        Linear(bars=3).for_windows({"day": 2})
 
 
 def test_heads_must_share_the_width() -> None:
-    with pytest.raises(ConfigError, match="6 is not an even multiple of 4 heads"):
+    with pytest.raises(ConfigError, match="6 is odd or no multiple of 4 heads"):
         Transformer(hidden=6, heads=4)
 
 
@@ -132,3 +134,48 @@ def test_parameters_on_the_page() -> None:
         sized = networks[name].for_windows({granularity: steps[granularity] for granularity in reads})
         module = initialised(sized, dict.fromkeys(reads, 26), seed=0)
         assert f"{sum(parameter.numel() for parameter in module.parameters()):,}" == parameters, name
+
+
+@pytest.mark.parametrize("encoder", SMALL, ids=lambda encoder: encoder.kind)
+@pytest.mark.parametrize("network", [Single, Mixed, Residual, Linear])
+def test_nothing_stays_on_the_cpu(network: type[Network], encoder: Encoder) -> None:
+    """On the device without memory: a tensor made elsewhere is an error."""
+    settings = network() if network is Linear else network(encoder=encoder)
+    (reads, *_) = settings.models(["day", "60min"]).values()
+    steps = {name: {"day": 3, "60min": 12}[name] for name in reads}
+    module = initialised(settings.for_windows(steps), dict.fromkeys(reads, 3), seed=1).to("meta").eval()
+    x = {name: torch.zeros(length, 5, 3, device="meta") for name, length in steps.items()}
+    assert module(x).score_S.device.type == "meta"
+
+
+def test_a_transformers_layer_in_loops() -> None:
+    settings = Transformer(hidden=4, heads=2, layers=1, dropout=0.0)
+    module, x_LSF = settings.build(3).eval().requires_grad_(False), window(steps=5, symbols=2)
+    w = {name: value.double().numpy() for name, value in module.state_dict().items()}
+
+    def norm(v: np.ndarray, name: str) -> np.ndarray:
+        return (v - v.mean()) / (v.var() + 1e-5) ** 0.5 * w[f"{name}.weight"] + w[f"{name}.bias"]
+
+    def linear(v: np.ndarray, name: str) -> np.ndarray:
+        return w[f"{name}weight"] @ v + w[f"{name}bias"]
+
+    states_LSW, last_SW = module.states(x_LSF)
+    for stock in range(2):
+        h = [linear(x, "project.") for x in x_LSF[:, stock].double().numpy()]
+        for step in range(5):
+            back = 4 - step
+            h[step] = h[step] + [math.sin(back), math.cos(back), math.sin(back / 100), math.cos(back / 100)]
+        qkv = [linear(norm(v, "layers.0.norm1"), "layers.0.self_attn.in_proj_") for v in h]
+        after = []
+        for step in range(5):
+            seen = []
+            for head in (slice(0, 2), slice(2, 4)):
+                q, keys, values = qkv[step][:4][head], [v[4:8][head] for v in qkv], [v[8:][head] for v in qkv]
+                weights = np.exp([q @ key / 2**0.5 for key in keys])
+                seen += list(sum(a * value for a, value in zip(weights / weights.sum(), values)))
+            mid = h[step] + linear(np.array(seen), "layers.0.self_attn.out_proj.")
+            inner = np.maximum(linear(norm(mid, "layers.0.norm2"), "layers.0.linear1."), 0)
+            after.append(norm(mid + linear(inner, "layers.0.linear2."), "norm"))
+        # Float32 sums of at most sixteen terms near 1.
+        np.testing.assert_allclose(states_LSW[:, stock].numpy(), after, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(last_SW[stock].numpy(), after[-1], rtol=0, atol=1e-5)

@@ -17,6 +17,7 @@ from polygrain.config import load
 from polygrain.errors import ConfigError
 from polygrain.features.build import build
 from polygrain.features.granularity import Granularity
+from polygrain.features.plan import available
 from polygrain.pipeline.manifest import Trials
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.training import folds
@@ -84,6 +85,13 @@ def test_a_store_until_a_day_is_the_store_of_that_day(whole: Store, tmp_path: Pa
             assert_frame_equal(then.bar_columns(month, names), made.bars([month]).select(names))
         assert then.day_digests(month) == made.day_digests(month)
     assert then.fingerprint() not in (whole.fingerprint(), Store(whole.folder, date(2021, 7, 13)).fingerprint())
+
+
+def test_a_lock_before_a_months_first_day_leaves_the_month_out(whole: Store) -> None:
+    # 2021-05-01 to 05-03 are no trading days: nothing of May is known, and the newest month is April.
+    then = Store(whole.folder, date(2021, 5, 3))
+    assert then.months == then.bar_months == ("2021-04",)
+    assert available(then) == available(whole) == {"amount", "float_shares"}
 
 
 def test_features_until_a_day_are_those_of_that_day(whole: Store, tmp_path: Path) -> None:

@@ -27,6 +27,10 @@ class AsItIs(Encoder):
     def width(self) -> int:
         return self.features
 
+    @property
+    def causal(self) -> bool:
+        return True
+
     def build(self, features: int) -> EncoderModule:
         return AsItIsModule()
 
@@ -103,14 +107,15 @@ def test_alignment_and_contrast_in_loops() -> None:
     for level in (0, 1):
         rest = found.parts[f"F{level + 1}"] - (found.parts["G1"] if level else 0)
         states, _ = module.levels[level].encoder.states(rest)
+        states = [torch.zeros(5, 4), *states]  # before the first unit there is nothing
         agree = module.get_parameter(f"levels.{level}.agree.weight")
-        for unit in (1, 2):
+        for unit in range(3):
             for i in range(5):
-                logits = [(rest[unit, j] @ agree @ states[unit - 1, i]).item() for j in range(5)]
+                logits = [(rest[unit, j] @ agree @ states[unit][i]).item() for j in range(5)]
                 total += math.log(sum(map(math.exp, logits))) - logits[i]
                 terms += 1
     assert found.penalty is not None
-    # One term a unit but the first, a stock and a level; float32.
+    # One term a unit, a stock and a level; float32.
     assert found.penalty.item() == pytest.approx(total / terms, abs=1e-5)
 
 
@@ -144,8 +149,9 @@ def test_gradients_by_differences() -> None:
 def test_what_cannot_be_aligned_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"a window of 7 steps of hour is not a whole number of bars .* 2 units"):
         Residual().for_windows({"day": 2, "hour": 7})
-    with pytest.raises(ConfigError, match="the coarsest window has 1 step; take a longer look-back"):
-        Residual().for_windows({"day": 1, "hour": 4})
+    for given in ({"contrast": 0.1}, {"combination": "confidence"}):
+        with pytest.raises(ConfigError, match="a state that has read what comes next cannot be asked"):
+            Residual(encoder=Recurrent(direction="bidirectional"), **given)
     assert Residual().models(["day"]) == {}
 
 

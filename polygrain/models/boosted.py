@@ -47,6 +47,10 @@ class Boosted(Network, SelfFitted):
         (granularity,) = features
         return BoostedModule(granularity)
 
+    def made_with(self) -> str:
+        """lightgbm and its version."""
+        return f"lightgbm {_lightgbm().__version__}"
+
     def fit_itself(
         self, module: nn.Module, samples: Samples, train: Sequence[int], valid: Sequence[int], seed: int
     ) -> list[Losses]:
@@ -92,7 +96,7 @@ class BoostedModule(nn.Module):
 
     def grow(self, text: str) -> None:
         """Take these trees."""
-        self.text = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
+        self.text = torch.tensor(list(text.encode()), dtype=torch.uint8, device=self.text.device)
         self._booster = None
 
     def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *_: object) -> None:
@@ -101,11 +105,12 @@ class BoostedModule(nn.Module):
 
     def forward(self, x: Mapping[str, Tensor]) -> Prediction:
         if not len(self.text):
-            return Prediction(score_S=torch.zeros(x[self.granularity].shape[1]))
+            return Prediction(score_S=x[self.granularity].new_zeros(x[self.granularity].shape[1]))
         if self._booster is None:
             self._booster = _lightgbm().Booster(model_str=bytes(self.text.tolist()).decode())
-        scores = self._booster.predict(summaries(x[self.granularity]).numpy(), num_threads=1)
-        return Prediction(score_S=torch.from_numpy(np.asarray(scores, dtype=np.float32)))
+        columns_SC = summaries(x[self.granularity])
+        scores = self._booster.predict(columns_SC.cpu().numpy(), num_threads=1)
+        return Prediction(score_S=torch.from_numpy(np.asarray(scores, dtype=np.float32)).to(columns_SC.device))
 
 
 def summaries(x_LSF: Tensor) -> Tensor:
@@ -116,8 +121,8 @@ def summaries(x_LSF: Tensor) -> Tensor:
 def _rows(granularity: str, samples: Samples, days: Sequence[int]) -> tuple[Array, Array]:
     """Columns float32 [N, C] and targets [N] of every stock with a target on `days`."""
     batches = [samples.batch(day) for day in days]
-    rows = [summaries(samples.x(batch.day, batch.symbols)[granularity]).numpy() for batch in batches]
-    return np.concatenate(rows), np.concatenate([batch.y_S.numpy() for batch in batches])
+    rows = [summaries(samples.x(batch.day, batch.symbols)[granularity]).cpu().numpy() for batch in batches]
+    return np.concatenate(rows), np.concatenate([batch.y_S.cpu().numpy() for batch in batches])
 
 
 def _lightgbm() -> ModuleType:

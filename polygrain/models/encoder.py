@@ -27,6 +27,11 @@ class Encoder(Spec, ABC):
     def width(self) -> int:
         """W, the length of the vectors."""
 
+    @property
+    @abstractmethod
+    def causal(self) -> bool:
+        """Whether the state after a step has read no later step of the window."""
+
     @abstractmethod
     def build(self, features: int) -> EncoderModule:
         """A new module; its parameters come from torch's current generator."""

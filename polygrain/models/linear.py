@@ -27,6 +27,13 @@ class Linear(Network):
         """One model per granularity: day_linear."""
         return {self.named(granularity): (granularity,) for granularity in granularities}
 
+    def for_windows(self, steps: Mapping[str, int]) -> Linear:
+        """Itself; ConfigError where a window has fewer bars than are read."""
+        shortest = min(steps.values())
+        if shortest < self.bars:
+            raise ConfigError("network.bars", f"{self.bars} bars are more than the window's {shortest}; take fewer")
+        return self
+
     def build(self, features: Mapping[str, int]) -> nn.Module:
         """A new module for the one granularity of `features`."""
         if len(features) != 1:
@@ -44,10 +51,5 @@ class LinearModule(nn.Module):
         self.weigh = nn.Linear(bars * features, 1)
 
     def forward(self, x: Mapping[str, Tensor]) -> Prediction:
-        x_LSF = x[self.granularity]
-        if x_LSF.shape[0] < self.bars:
-            raise ConfigError(
-                "network.bars", f"{self.bars} bars are more than the window's {x_LSF.shape[0]}; take fewer"
-            )
-        newest_SF = x_LSF[-self.bars :].transpose(0, 1).flatten(1)
+        newest_SF = x[self.granularity][-self.bars :].transpose(0, 1).flatten(1)
         return Prediction(score_S=self.weigh(newest_SF).squeeze(-1))

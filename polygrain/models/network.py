@@ -61,7 +61,7 @@ class Network(Spec):
 
 
 class Losses(NamedTuple):
-    """Mean losses of one round, in the target's units."""
+    """Mean squared errors of one round."""
 
     train: float
     valid: float
@@ -69,6 +69,10 @@ class Losses(NamedTuple):
 
 class SelfFitted(ABC):
     """A network that is not fitted by gradients: it fits its module itself, from the dates that the loop would use."""
+
+    @abstractmethod
+    def made_with(self) -> str:
+        """The library that fits it and its version, which its weights depend on."""
 
     @abstractmethod
     def fit_itself(
@@ -105,6 +109,12 @@ def plugin_hashes(text: str) -> dict[str, str]:
     if isinstance(encoder, dict) and "kind" in encoder:
         found |= {f"encoder {kind}": sha for kind, sha in ENCODERS.hashes([encoder["kind"]]).items()}
     return found
+
+
+def dependencies(text: str) -> str:
+    """The library beside torch that the network whose JSON is `text` is fitted with, and its version; "" for none."""
+    network = decode(text)
+    return network.made_with() if isinstance(network, SelfFitted) else ""
 
 
 def initialised(settings: Network, features: Mapping[str, int], seed: int) -> nn.Module:

@@ -30,6 +30,11 @@ class Recurrent(Encoder):
         """hidden, twice that for both directions."""
         return self.hidden * (2 if self.direction == "bidirectional" else 1)
 
+    @property
+    def causal(self) -> bool:
+        """Of the forward direction alone."""
+        return self.direction == "forward"
+
     def build(self, features: int) -> EncoderModule:
         """A new module x_LSF → c_SW."""
         return RecurrentModule(self, features)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, model_validator
 from torch import Tensor, nn
 
 from polygrain.decoding import ByKind
@@ -31,7 +31,7 @@ class Residual(Network):
     h^m = encoder^m(P^m), r^m = Linear(W → 64)-ReLU-Linear(64 → 1) of its vector, G^m = Linear(W → D) of every state.
 
     score = mean of r^m; or Σ α_m r^m with α = softmax_m(qᵀc_m / √W), q the mean of the vectors c_m ("attention"), or
-    α = softmax_m(p_Tᵀ B^m h_{T−1}), p_T the level's newest input P^m_T ("confidence").
+    α = softmax_m(p_Tᵀ B^m h_{T−1}), p_T the level's newest input P^m_T, h_0 = 0 ("confidence").
 
     Loss beside the scores': λ1 · mean over m ≥ 2, units and features of (F^m − G^{m−1})² with F^m held fixed, plus λ2 ·
     InfoNCE, −log softmax_j(p_{t,j}ᵀ B^m h_{t−1,i}) at j = i over the stocks j of the batch, plus λθ/2 ‖Θ‖².
@@ -51,6 +51,13 @@ class Residual(Network):
     # Bars of a unit by granularity, which the windows decide.
     _bars: dict[str, int] = PrivateAttr(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _forward_only(self) -> Residual:
+        if (self.contrast or self.combination == "confidence") and not self.encoder.causal:
+            reason = "a state that has read what comes next cannot be asked how well it expects it"
+            raise ConfigError("combination", f"{reason}; take a forward encoder, or mean or attention without contrast")
+        return self
+
     def models(self, granularities: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """One model, residual, that reads every granularity; none where there is one granularity."""
         return {self.named("residual"): tuple(granularities)} if len(granularities) > 1 else {}
@@ -62,8 +69,6 @@ class Residual(Network):
             if length % units:
                 reason = f"a window of {length} steps of {name} is not a whole number of bars for each of {units} units"
                 raise ConfigError("network.residual", f"{reason}; leave {name} out or change the look-back")
-        if units < 2:
-            raise ConfigError("network.residual", f"the coarsest window has {units} step; take a longer look-back")
         sized = self.model_copy()
         sized._bars = {name: length // units for name, length in steps.items()}
         return sized
@@ -99,9 +104,10 @@ class ResidualModule(nn.Module):
             explained_USD = level.reconstruct(states_USW)
             vectors.append(vector_SW)
             scores.append(level.predict(vector_SW).squeeze(-1))
-            confidences.append(level.agreement(rest_USD[-1], states_USW[-2]))
+            before_USW = torch.cat([torch.zeros_like(states_USW[:1]), states_USW[:-1]])
+            confidences.append(level.agreement(rest_USD[-1], before_USW[-1]))
             if self.training and self.settings.contrast:
-                contrasts.append(level.info_nce(rest_USD[1:], states_USW[:-1]))
+                contrasts.append(level.info_nce(rest_USD, before_USW))
             parts |= {f"F{number}": input_USD, f"G{number}": explained_USD, f"r{number}": scores[-1]}
         weights_MS = self._weights(torch.stack(vectors), torch.stack(confidences))
         score_S = (weights_MS * torch.stack(scores)).sum(dim=0)

@@ -34,6 +34,11 @@ class TCN(Encoder):
         """hidden."""
         return self.hidden
 
+    @property
+    def causal(self) -> bool:
+        """Yes."""
+        return True
+
     def build(self, features: int) -> EncoderModule:
         """A new module x_LSF → c_SW."""
         return TCNModule(self, features)

@@ -33,7 +33,7 @@ class Transformer(Encoder):
     @model_validator(mode="after")
     def _divisible(self) -> Transformer:
         if self.hidden % self.heads or self.hidden % 2:
-            reason = f"{self.hidden} is not an even multiple of {self.heads} heads; take another number"
+            reason = f"{self.hidden} is odd or no multiple of {self.heads} heads; take another number"
             raise ConfigError("encoder.hidden", reason)
         return self
 
@@ -41,6 +41,11 @@ class Transformer(Encoder):
     def width(self) -> int:
         """hidden."""
         return self.hidden
+
+    @property
+    def causal(self) -> bool:
+        """No: every step sees the whole window."""
+        return False
 
     def build(self, features: int) -> EncoderModule:
         """A new module x_LSF → c_SW."""
@@ -61,7 +66,8 @@ class TransformerModule(EncoderModule):
         self.norm = nn.LayerNorm(width)
 
     def states(self, x_LSF: Tensor) -> tuple[Tensor, Tensor]:
-        h_LSW = self.project(x_LSF) + positions(x_LSF.shape[0], self.project.out_features)[:, None]
+        p_LW = positions(x_LSF.shape[0], self.project.out_features)
+        h_LSW = self.project(x_LSF) + p_LW.to(x_LSF)[:, None]
         for layer in self.layers:
             h_LSW = layer(h_LSW)
         h_LSW = self.norm(h_LSW)

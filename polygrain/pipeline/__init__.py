@@ -182,7 +182,8 @@ class _Job:
         settings = self.experiment.model_dump(mode="json", include={"granularity", "panels", "universe"})
         plugins = self.feature_plugins
         # By name, not by text: a feature of the user's own that changes is computed anew in its place.
-        key = fingerprint([settings, self.experiment.protocol.lookback, sorted(plugins)])
+        # A folder of their own for days up to a lock: the whole span's would come and go with every opening.
+        key = fingerprint([settings, self.experiment.protocol.lookback, sorted(plugins), str(self.until)])
         folder = self.store_folder / f"features-{key[:12]}"
         with self.manifest.stage("features", fingerprint([key, self.market.store.fingerprint(), plugins])):
             sweep_all(folder)
@@ -235,9 +236,12 @@ class _Job:
 
     @cached_property
     def configuration(self) -> str:
-        """Fingerprint of what decides the test scores: all settings but names, places and the evaluation."""
+        """Fingerprint of what decides the test scores: all settings but names, places, the evaluation, and what moves a
+        score's last digits alone."""
         kept = self.experiment.model_dump(
-            mode="json", include={"granularity", "panels", "universe", "label", "protocol", "network", "ensemble"}
+            mode="json",
+            include={"granularity", "panels", "universe", "label", "protocol", "network", "ensemble"},
+            exclude={"protocol": {"chunk", "device"}},
         )
         networks = [plugin_hashes(each.model_dump_json()) for each in self.experiment.network.values()]
         plugins = [self.feature_plugins, *networks]

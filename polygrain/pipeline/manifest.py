@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from polygrain import __version__
 from polygrain.errors import DataError
 from polygrain.spec import Spec
-from polygrain.store.commit import JSON, commit_json, file_fingerprint
+from polygrain.store.commit import JSON, commit_json, file_fingerprint, locked
 
 
 class StageEntry(Spec):
@@ -135,9 +135,10 @@ class Trials:
 
     def add(self, fingerprint: str, facts: Mapping[str, JSON]) -> None:
         """Append a configuration unless it is there."""
-        known = self.read()
-        if all(trial["fingerprint"] != fingerprint for trial in known):
-            commit_json(self.path, [*known, {"fingerprint": fingerprint, **facts}])
+        with self._alone():
+            known = self.read()
+            if all(trial["fingerprint"] != fingerprint for trial in known):
+                commit_json(self.path, [*known, {"fingerprint": fingerprint, **facts}])
 
     def is_opened(self, fingerprint: str) -> bool:
         """Whether the lock box has been opened for a configuration."""
@@ -146,7 +147,12 @@ class Trials:
     def open(self, fingerprint: str, facts: Mapping[str, JSON], day: date) -> None:
         """Note that the lock box is opened for a configuration; once it is, it stays so and is not counted again."""
         self.add(fingerprint, facts)
-        if not self.is_opened(fingerprint):
-            mine = {"opened": day.isoformat()}
-            known = self.read()
-            commit_json(self.path, [t | mine if t["fingerprint"] == fingerprint else t for t in known])
+        with self._alone():
+            if not self.is_opened(fingerprint):
+                mine = {"opened": day.isoformat()}
+                known = self.read()
+                commit_json(self.path, [t | mine if t["fingerprint"] == fingerprint else t for t in known])
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """One process at a time: two runs that read the same list would lose one of their entries."""
+        return locked(self.path.with_suffix(".lock"), wait=True)

@@ -14,7 +14,7 @@ from polygrain.compute import Pool
 from polygrain.errors import ConfigError
 from polygrain.features.granularity import Granularity
 from polygrain.market.session import DAYS_A_WEEK
-from polygrain.models.network import plugin_hashes
+from polygrain.models.network import dependencies, plugin_hashes
 from polygrain.pipeline.market import Market
 from polygrain.progress import Progress
 from polygrain.samples.windows import PanelFile
@@ -94,7 +94,8 @@ def inputs(found: Sequence[TrainTask]) -> str:
     code: JSON = [code_fingerprint("models", "samples", "training"), torch.__version__]
     content: JSON = [file_fingerprint(Path(file)) for file in shared]
     plugins = {kind: sha for task in found for kind, sha in plugin_hashes(task.network).items()}
-    return fingerprint([[task.model_dump_json() for task in found], content, code, plugins])
+    libraries: JSON = {task.network: dependencies(task.network) for task in found}
+    return fingerprint([[task.model_dump_json() for task in found], content, code, plugins, libraries])
 
 
 def outputs(found: Sequence[TrainTask], folder: Path) -> list[str]:

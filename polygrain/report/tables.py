@@ -46,7 +46,7 @@ def in_order(models: Sequence[ModelFacts], kinds: Sequence[str]) -> list[ModelFa
 
 
 def plain(evaluation: Evaluation, kinds: Sequence[str]) -> list[ModelFacts]:
-    """Models of these kinds whose encoder is the forward GRU (no suffix)."""
+    """Models of these kinds without a suffix: those of the network that the others stand beside, a GRU as a rule."""
     return [model for model in in_order(evaluation.facts.models, kinds) if not model.suffix]
 
 
@@ -118,7 +118,7 @@ def table6(evaluation: Evaluation) -> Table | None:
 
 def table7(evaluation: Evaluation) -> Table | None:
     """Residual learning beside its members and ensemble1."""
-    residual = plain(evaluation, ("residual",))
+    residual = in_order(evaluation.facts.models, ("residual",))
     if not residual:
         return None
     singles = plain(evaluation, ("single",))

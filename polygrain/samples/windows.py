@@ -101,6 +101,11 @@ class Samples:
                 )
 
     @property
+    def steps(self) -> dict[str, int]:
+        """Steps of a window by granularity."""
+        return {name: steps(self.lookback, panel.bars, panel.step) for name, panel in self.panels.items()}
+
+    @property
     def features(self) -> dict[str, int]:
         """Features by granularity."""
         return {name: values.shape[2] for name, values in self._values.items()}

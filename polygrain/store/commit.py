@@ -91,13 +91,16 @@ def code_fingerprint(*names: str) -> str:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for one writing process; the system frees it when the process ends, however it ends."""
+def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold the folder for one writing process; the system frees it when the process ends, however it ends.
+
+    DataError where another process holds it, unless it is to be waited for.
+    """
     _make_folder(folder)
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise DataError(str(folder), "another process is writing here; wait for it or end it") from None
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -208,8 +208,10 @@ class Store:
         found = (date.fromisoformat(day) for day in days)
         return tuple(day for day in found if self.until is None or day <= self.until)
 
-    def _begun(self, months: Iterable[str]) -> tuple[str, ...]:
-        return tuple(m for m in sorted(months) if self.until is None or m <= month_of(self.until))
+    def _begun(self, shards: Mapping[str, Shard]) -> tuple[str, ...]:
+        """The months that have a day which may be seen."""
+        last = None if self.until is None else self.until.isoformat()
+        return tuple(month for month in sorted(shards) if last is None or min(shards[month].days) <= last)
 
     def _cut(self, table: pl.DataFrame) -> pl.DataFrame:
         return table if self.until is None else table.filter(pl.col("date") <= self.until)

@@ -17,7 +17,7 @@ from polygrain.training.adam import Adam
 
 
 class Epoch(Spec):
-    """One pass over the training dates: mean losses per date, in the target's units."""
+    """One pass over the training dates: mean losses per date, or per sample where a network fits itself."""
 
     number: int
     train_loss: float

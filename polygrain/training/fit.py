@@ -1,4 +1,4 @@
-"""Fit: the one training loop, for every network and loss.
+"""Fit: the one training loop, for every network that learns by gradients and every loss.
 
 Shape suffix: S symbols of the date.
 """
@@ -37,7 +37,7 @@ class FitOptions(Spec):
 
     `every` = k uses every k-th training date, counted back from the last; `chunk` bounds the symbols held at once;
     `device` is where the panels lie and the network learns and scores: bits differ between devices. `precision` bf16
-    multiplies matrices of the GRU in bf16, on processors that can.
+    multiplies matrices of the GRU and of attention in bf16, on processors that can; other networks have neither.
     """
 
     loss: Literal["mse", "ic", "ccc"] = "mse"
@@ -93,15 +93,16 @@ def fit(
 ) -> Fitted:
     """Fit `network` on the fold's training dates until its validation loss stops falling; best weights are restored.
 
-    One date a step: loss = mean over the date's M_t. Same seed, data, options and device (the samples') give the same
-    bits, also when the fit was killed and goes on from its checkpoint. Sees training and validation dates only, whose
-    labels end before the first test date. DataError where a fold has no targets, or a loss or gradient is not finite
-    (nothing is updated then).
+    One date a step: loss = mean over the date's M_t; a SelfFitted network learns in its own way. Same seed, data,
+    options and device (the samples') give the same bits, also when the fit was killed and goes on from its checkpoint.
+    Sees training and validation dates only, whose labels end before the first test date. DataError where a fold has no
+    targets, or a loss or gradient is not finite (nothing is updated then).
     """
     train, valid = samples.learnable(fold.train)[:: -options.every][::-1], samples.learnable(fold.valid)
     for part, days in (("training", train), ("validation", valid)):
         if not days:
             raise DataError(f"fold {fold.number}", f"no {part} date has targets; a date needs enough tradable symbols")
+    network = network.for_windows(samples.steps)
     module = initialised(network, samples.features, seed).to(samples.device)
     if isinstance(network, SelfFitted):
         if options.loss != "mse":

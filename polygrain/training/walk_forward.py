@@ -17,8 +17,8 @@ from torch import nn
 
 from polygrain.errors import DataError
 from polygrain.models.gru import set_precision
-from polygrain.models.network import Network, decode, initialised, plugin_hashes
-from polygrain.samples.windows import PanelFile, Samples, open_samples, steps
+from polygrain.models.network import decode, dependencies, initialised, plugin_hashes
+from polygrain.samples.windows import PanelFile, Samples, open_samples
 from polygrain.spec import Spec
 from polygrain.store.commit import JSON, code_fingerprint, commit_json, fingerprint
 from polygrain.store.panel import Array
@@ -55,20 +55,11 @@ class TrainTask(Spec):
     @property
     def cost(self) -> float:
         """What an epoch takes, in steps × parameters, for starting the longest task first; opens the panels."""
-        module = initialised(self.settings, self.open().features, self.seed)
+        samples = self.open()
+        module = initialised(decode(self.network).for_windows(samples.steps), samples.features, self.seed)
         parameters = sum(parameter.numel() for parameter in module.parameters())
         dates = len(self.fold.train) / self.options.every + len(self.fold.valid) / 3
-        return max(1, parameters) * sum(self.steps.values()) * dates
-
-    @property
-    def steps(self) -> dict[str, int]:
-        """Steps of a window by granularity, coarse to fine."""
-        return {panel.name: steps(self.lookback, panel.bars, panel.step) for panel in self.panels}
-
-    @property
-    def settings(self) -> Network:
-        """The network, for the task's windows."""
-        return decode(self.network).for_windows(self.steps)
+        return max(1, parameters) * sum(samples.steps.values()) * dates
 
     def open(self) -> Samples:
         """The task's samples, mapped from disk, or resident on its device where that is not the CPU."""
@@ -152,7 +143,8 @@ def train(task: TrainTask) -> TaskResult:
 def load_model(task: TrainTask, samples: Samples) -> nn.Module:
     """The task's fitted module."""
     tensors, _ = load_tensors(task.model_file)
-    module = initialised(task.settings, samples.features, task.seed).to(samples.device)
+    network = decode(task.network).for_windows(samples.steps)
+    module = initialised(network, samples.features, task.seed).to(samples.device)
     set_precision(module, task.options.precision)
     module.load_state_dict(tensors)
     return module
@@ -180,7 +172,7 @@ def read_predictions(path: Path) -> Predictions:
 
 def _fit(task: TrainTask, samples: Samples, key: str) -> ModelFacts:
     checkpoint = Checkpoint(task.checkpoint_file, key)
-    fitted = fit(task.settings, samples, task.fold, task.options, seed=task.seed, checkpoint=checkpoint)
+    fitted = fit(decode(task.network), samples, task.fold, task.options, seed=task.seed, checkpoint=checkpoint)
     facts = ModelFacts(
         key=key,
         model=task.model,
@@ -219,6 +211,7 @@ def _fit_key(task: TrainTask, samples: Samples) -> str:
     settings: JSON = [
         task.network,
         plugin_hashes(task.network),
+        dependencies(task.network),
         task.options.model_dump(),
         task.seed,
         task.lookback,

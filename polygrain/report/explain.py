@@ -1,4 +1,4 @@
-"""Attribution: which features, of which days, a trained network's scores come from.
+"""Explain: which features, of which days, a trained network's scores come from.
 
 Shape suffixes: L steps, S symbols of the date, F features, T days of the look-back.
 """
@@ -51,7 +51,7 @@ def attributions(module: nn.Module, samples: Samples, days: Sequence[int], stock
             for name, found_LSF in integrated_gradients(module, x).items():
                 bars = samples.panels[name].bars
                 by_day_TSF = found_LSF.view(-1, bars, *found_LSF.shape[1:]).sum(dim=1)
-                values = by_day_TSF.abs().mean(dim=1).double().numpy()
+                values = by_day_TSF.abs().mean(dim=1).double().cpu().numpy()
                 sums[name] = sums[name] + values if name in sums else values
     whole = sum(values.sum() for values in sums.values())
     return {name: values / whole for name, values in sums.items()}

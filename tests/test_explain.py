@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from training_data import write
 
 from polygrain.models.linear import Linear
-from polygrain.models.network import initialised
+from polygrain.models.network import decode, initialised
 from polygrain.models.recurrent import Recurrent
 from polygrain.models.single import Single
-from polygrain.training.attribution import attributions, integrated_gradients
+from polygrain.report.explain import attributions, integrated_gradients
 
 
 def test_a_linear_network_by_hand() -> None:
@@ -39,7 +40,7 @@ def test_they_add_up_to_the_score_less_the_baselines() -> None:
 def test_shares_add_up_to_one(tmp_path: Path) -> None:
     task = write(tmp_path)
     samples = task.open()
-    module = initialised(task.settings, samples.features, task.seed)
+    module = initialised(decode(task.network), samples.features, task.seed)
     days = task.fold.test[:3]
     found = attributions(module, samples, days, stocks=4)
     assert {name: values.shape for name, values in found.items()} == {
@@ -48,3 +49,11 @@ def test_shares_add_up_to_one(tmp_path: Path) -> None:
     }
     np.testing.assert_allclose(sum(values.sum() for values in found.values()), 1, atol=1e-12)
     assert all((values >= 0).all() for values in found.values())
+
+
+def test_what_reads_the_newest_bar_alone_has_all_shares_on_the_newest_day(tmp_path: Path) -> None:
+    samples = write(tmp_path).open()
+    module = initialised(Linear(bars=1), samples.features, seed=1)
+    shares = attributions(module, samples, [10, 11], stocks=4)["half"]
+    assert shares[-1].sum() == pytest.approx(1)
+    assert not shares[:-1].any()
