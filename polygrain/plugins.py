@@ -28,6 +28,7 @@ _OURS = __name__.partition(".")[0]
 _NAME = re.compile(r"[A-Za-z0-9_]+")
 
 Plug = TypeVar("Plug")
+Kind = TypeVar("Kind", bound=Spec)
 
 
 class Plugin(Spec):
@@ -92,6 +93,16 @@ class Registry(dict[str, Plug]):
         for name in self._origins:
             del self[name], self._owners[name]
         self._origins.clear()
+
+
+def register_kind(registry: Registry[type[Kind]], kind: type[Kind]) -> type[Kind]:
+    """Register a Spec by the default of its `kind`; ConfigError where it has none or the name is taken."""
+    name = kind.model_fields["kind"].default
+    if not isinstance(name, str) or not name:
+        sort = registry.sort.removesuffix(" kind")
+        raise ConfigError(f"{sort} {kind.__name__}", 'has no kind; give it one: kind: Literal["mine"] = "mine"')
+    registry.register(name, kind, kind)
+    return kind
 
 
 class _Run:

@@ -10,8 +10,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from polygrain.errors import ConfigError
-from polygrain.plugins import Registry
+from polygrain.plugins import Registry, register_kind
 from polygrain.spec import Spec
 
 DEFAULT = "gru"
@@ -54,11 +53,7 @@ ENCODERS: Registry[type[Encoder]] = Registry("encoder kind")
 
 def encoder(kind: type[Encoder]) -> type[Encoder]:
     """Register an Encoder by its `kind`; ConfigError where it has none or the name is taken."""
-    name = kind.model_fields["kind"].default
-    if not isinstance(name, str):
-        raise ConfigError(f"encoder {kind.__name__}", 'has no kind; give it one: kind: Literal["mine"] = "mine"')
-    ENCODERS.register(name, kind, kind)
-    return kind
+    return register_kind(ENCODERS, kind)
 
 
 class Dropout(nn.Module):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from polygrain.errors import ConfigError
 from polygrain.models.encoder import ENCODERS
-from polygrain.plugins import Registry
+from polygrain.plugins import Registry, register_kind
 from polygrain.samples.windows import Samples
 from polygrain.spec import Spec
 
@@ -86,11 +86,7 @@ NETWORKS: Registry[type[Network]] = Registry("network kind")
 
 def network(kind: type[Network]) -> type[Network]:
     """Register a Network by its `kind`; ConfigError where it has none or the name is taken."""
-    name = kind.model_fields["kind"].default
-    if not isinstance(name, str):
-        raise ConfigError(f"network {kind.__name__}", 'has no kind; give it one: kind: Literal["mine"] = "mine"')
-    NETWORKS.register(name, kind, kind)
-    return kind
+    return register_kind(NETWORKS, kind)
 
 
 def decode(text: str) -> Network:

@@ -8,10 +8,9 @@ from typing import Literal, TypeAlias
 
 import polars as pl
 
-from polygrain.errors import ConfigError
 from polygrain.market.rules import LimitRule
 from polygrain.market.session import Session
-from polygrain.plugins import Registry
+from polygrain.plugins import Registry, register_kind
 from polygrain.spec import Spec
 
 DailyAmount: TypeAlias = Literal["column", "bars", "typical_price", "none"]
@@ -98,8 +97,4 @@ SOURCES: Registry[type[Source]] = Registry("source kind")
 
 def source(kind: type[Source]) -> type[Source]:
     """Register a Source by its `kind`; ConfigError where it has none or the name is taken."""
-    name = kind.model_fields["kind"].default
-    if not isinstance(name, str) or not name:
-        raise ConfigError(f"source {kind.__name__}", 'has no kind; give it one: kind: Literal["mine"] = "mine"')
-    SOURCES.register(name, kind, kind)
-    return kind
+    return register_kind(SOURCES, kind)
