@@ -236,12 +236,11 @@ class _Job:
 
     @cached_property
     def configuration(self) -> str:
-        """Fingerprint of what decides the test scores: all settings but names, places, the evaluation, and what moves a
-        score's last digits alone."""
+        """Fingerprint of what decides the test scores: all settings but names, places, evaluation and device."""
         kept = self.experiment.model_dump(
             mode="json",
             include={"granularity", "panels", "universe", "label", "protocol", "network", "ensemble"},
-            exclude={"protocol": {"chunk", "device"}},
+            exclude={"protocol": {"device"}},
         )
         networks = [plugin_hashes(each.model_dump_json()) for each in self.experiment.network.values()]
         plugins = [self.feature_plugins, *networks]
