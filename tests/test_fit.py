@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from polygrain.errors import DataError
 from polygrain.models.network import decode, initialised
 from polygrain.plugins import Plugin
+from polygrain.samples.windows import PanelFile
 from polygrain.training import fit as fit_module
 from polygrain.training.adam import Adam
 from polygrain.training.checkpoint import Checkpoint, Epoch
 from polygrain.training.fit import FitOptions, Fitted, fit, scores
-from polygrain.training.losses import LOSSES
+from polygrain.training.losses import LossName, WeightedLoss
 from polygrain.training.walk_forward import TrainTask
 
 
@@ -43,11 +44,11 @@ def same(left: nn.Module, right: nn.Module) -> bool:
     return all(torch.equal(a[name], b[name]) for name in a)
 
 
-def gradient(task: TrainTask, loss: str, chunk: int) -> tuple[float, list[Tensor]]:
-    """Loss and gradient of one date, without dropout noise between chunk sizes."""
+def gradient(task: TrainTask, loss: dict[LossName, float], chunk: int) -> tuple[dict[str, float], list[Tensor]]:
+    """Loss by term and gradient of one date, without dropout noise between chunk sizes."""
     samples, options = task.open(), FitOptions(loss=loss, chunk=chunk)
     module = initialised(decode(task.network), samples.features, seed=1)
-    loop = fit_module._Loop(module, Adam(module, 0.001, 0.0), samples, LOSSES[loss], options, 1, 0, None)
+    loop = fit_module._Loop(module, Adam(module, 0.001, 0.0), samples, WeightedLoss(loss), options, 1, 0, None)
     module.eval()
     value = loop.backward(samples.batch(5))
     return value, [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
@@ -60,14 +61,36 @@ def test_it_learns_what_was_planted(tmp_path: Path) -> None:
     assert fitted.dates == 15
 
 
-@pytest.mark.parametrize("loss", ["mse", "ic", "ccc"])
-def test_chunks_give_the_whole_dates_gradient(tmp_path: Path, loss: str) -> None:
+@pytest.mark.parametrize("loss", [{"mse": 1.0}, {"ic": 1.0}, {"ccc": 1.0}, {"mse": 0.7, "ic": 0.2, "ccc": 0.1}])
+def test_chunks_give_the_whole_dates_gradient(tmp_path: Path, loss: dict[LossName, float]) -> None:
     task = training_data.write(tmp_path)
     whole, one = gradient(task, loss, 1000)
     chunked, many = gradient(task, loss, 7)
     assert chunked == pytest.approx(whole, abs=1e-6)
     for left, right in zip(one, many, strict=True):
         torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-6)
+
+
+def test_a_combined_loss_is_the_weighted_sum_term_by_term(tmp_path: Path) -> None:
+    task = training_data.write(tmp_path)
+    (mse, by_mse), (ic, by_ic) = gradient(task, {"mse": 1.0}, 7), gradient(task, {"ic": 1.0}, 7)
+    both, found = gradient(task, {"mse": 2.0, "ic": 0.5}, 7)
+    assert both == pytest.approx({"mse": 2 * mse["mse"], "ic": ic["ic"] / 2}, abs=1e-6)
+    for left, right, sum_of_both in zip(by_mse, by_ic, found, strict=True):
+        torch.testing.assert_close(sum_of_both, 2 * left + right / 2, rtol=1e-4, atol=1e-6)
+
+
+def test_every_term_is_logged(tmp_path: Path) -> None:
+    network = '{"kind": "residual", "encoder": {"hidden": 4, "layers": 2}, "contrast": 0.1, "decay": 0.01}'
+    task = training_data.write(tmp_path)
+    np.save(tmp_path / "day.npy", np.load(tmp_path / "panel.npy")[1::2])
+    panels = (PanelFile(name="day", path=str(tmp_path / "day.npy"), bars=1), *task.panels)
+    task = task.model_copy(update={"network": network, "panels": panels})
+    for epoch in run(task, options=FitOptions(loss={"mse": 1.0, "ic": 0.5}, max_epochs=2)).history:
+        assert set(epoch.train_terms) == {"mse", "ic", "reconstruction", "contrast", "decay"}
+        assert set(epoch.valid_terms) == {"mse", "ic"}
+        assert epoch.train_loss == sum(epoch.train_terms.values())
+        assert epoch.valid_loss == sum(epoch.valid_terms.values())
 
 
 def test_the_process_is_left_as_it_was(tmp_path: Path) -> None:
@@ -127,13 +150,13 @@ def test_the_best_epochs_weights_come_back(tmp_path: Path, monkeypatch: pytest.M
     losses = iter([3.0, 1.0, 2.0, 2.5, 0.1])
     snapshots: list[dict[str, Tensor]] = []
 
-    def valid_loss(self: fit_module._Loop, day: int) -> float:
+    def valid_terms(self: fit_module._Loop, day: int) -> dict[str, float]:
         if day == task.fold.valid[0]:
             snapshots.append({name: value.clone() for name, value in self.module.state_dict().items()})
             self.planned = next(losses)  # type: ignore[attr-defined]
-        return self.planned  # type: ignore[attr-defined,no-any-return]
+        return {"mse": self.planned}  # type: ignore[attr-defined]
 
-    monkeypatch.setattr(fit_module._Loop, "valid_loss", valid_loss)
+    monkeypatch.setattr(fit_module._Loop, "valid_terms", valid_terms)
     fitted = run(task, options=FitOptions(max_epochs=9, patience=2))
     assert [epoch.valid_loss for epoch in fitted.history] == [3.0, 1.0, 2.0, 2.5]
     assert fitted.best.number == 1

@@ -65,8 +65,7 @@ def test_two_levels_by_hand() -> None:
     prediction = by_hand("mean")
     assert prediction.parts["F2"].flatten().tolist() == [2.0, 4.0]
     assert prediction.parts["G1"].flatten().tolist() == [0.5, 1.0]
-    assert prediction.penalty is not None
-    assert (prediction.score_S.item(), prediction.penalty.item()) == (2.5, 11.25)
+    assert (prediction.score_S.item(), prediction.penalties["reconstruction"].item()) == (2.5, 11.25)
     # attention: q = (2 + 3)/2, qᵀc = 5, 7.5. confidence: p_T h_{T−1} = 2 · 1, 3 · 1.5. Both differ by 2.5:
     # α2 = 1/(1 + e^−2.5) = .9241, score = 2 + α2 = 2.9241.
     for combination in ("attention", "confidence"):
@@ -114,9 +113,8 @@ def test_alignment_and_contrast_in_loops() -> None:
                 logits = [(rest[unit, j] @ agree @ states[unit][i]).item() for j in range(5)]
                 total += math.log(sum(map(math.exp, logits))) - logits[i]
                 terms += 1
-    assert found.penalty is not None
     # One term a unit, a stock and a level; float32.
-    assert found.penalty.item() == pytest.approx(total / terms, abs=1e-5)
+    assert found.penalties["contrast"].item() == pytest.approx(total / terms, abs=1e-5)
 
 
 @pytest.mark.parametrize("combination", ["mean", "attention", "confidence"])
@@ -138,7 +136,7 @@ def test_gradients_by_differences() -> None:
 
     def outcome(*values: Tensor) -> tuple[Tensor, Tensor]:
         found = functional_call(module, dict(zip(names, values)), (x,))
-        return found.score_S, found.penalty
+        return found.score_S, torch.stack(list(found.penalties.values())).sum()
 
     # What is held fixed is no function of the weights for autograd; by differences it is, so it is left out here.
     free = settings.model_copy(update={"reconstruction": 0.0})
@@ -181,7 +179,7 @@ def test_the_naive_loss_collapses_and_ours_does_not() -> None:
             optimizer.zero_grad()
             x, y_S = sample(256)
             found = module(x)
-            penalty = found.penalty
+            penalty = found.penalties["reconstruction"]
             if form == "naive":
                 penalty = (found.parts["F2"] - found.parts["G1"]).square().sum(dim=(0, 2)).mean()
             ((found.score_S - y_S).square().mean() + penalty).backward()

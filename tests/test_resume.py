@@ -295,7 +295,7 @@ def test_a_fit_goes_on_otherwise_without_its_tensors(left: Left, tmp_path: Path,
     assert not left.goes_on_as_alone(tmp_path, kept, left.facts)
 
 
-@pytest.mark.parametrize(("lost", "nothing"), [("epoch", 0), ("step", 0), ("loss_sum", 0.0), ("history", [])])
+@pytest.mark.parametrize(("lost", "nothing"), [("epoch", 0), ("step", 0), ("sums", {}), ("history", [])])
 def test_a_fit_goes_on_otherwise_without_its_facts(left: Left, tmp_path: Path, lost: str, nothing: object) -> None:
     known = json.loads(left.facts)
     assert known[lost] != nothing

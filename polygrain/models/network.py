@@ -23,10 +23,10 @@ from polygrain.spec import Spec
 
 @dataclass(frozen=True)
 class Prediction:
-    """Scores of one date's symbols; `penalty` joins the loss (mean over the symbols); `parts` are for inspection."""
+    """Scores of one date's symbols; `penalties` join the loss by name (means over symbols); `parts` are to look at."""
 
     score_S: Tensor
-    penalty: Tensor | None = None
+    penalties: Mapping[str, Tensor] = field(default_factory=dict)
     parts: Mapping[str, Tensor] = field(default_factory=dict)
 
 

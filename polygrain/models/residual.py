@@ -111,7 +111,7 @@ class ResidualModule(nn.Module):
             parts |= {f"F{number}": input_USD, f"G{number}": explained_USD, f"r{number}": scores[-1]}
         weights_MS = self._weights(torch.stack(vectors), torch.stack(confidences))
         score_S = (weights_MS * torch.stack(scores)).sum(dim=0)
-        return Prediction(score_S, self._penalty(losses, contrasts), parts | {"weights": weights_MS})
+        return Prediction(score_S, self._penalties(losses, contrasts), parts | {"weights": weights_MS})
 
     def _weights(self, vectors_MSW: Tensor, confidences_MS: Tensor) -> Tensor:
         levels = vectors_MSW.shape[0]
@@ -122,14 +122,14 @@ class ResidualModule(nn.Module):
         query_SW = vectors_MSW.mean(dim=0)
         return ((vectors_MSW * query_SW).sum(dim=-1) / math.sqrt(vectors_MSW.shape[2])).softmax(dim=0)
 
-    def _penalty(self, losses: Sequence[Tensor], contrasts: Sequence[Tensor]) -> Tensor:
-        penalty = self.settings.reconstruction * torch.stack(list(losses)).mean()
+    def _penalties(self, losses: Sequence[Tensor], contrasts: Sequence[Tensor]) -> dict[str, Tensor]:
+        penalties = {"reconstruction": self.settings.reconstruction * torch.stack(list(losses)).mean()}
         if contrasts:
-            penalty = penalty + self.settings.contrast * torch.stack(list(contrasts)).mean()
+            penalties["contrast"] = self.settings.contrast * torch.stack(list(contrasts)).mean()
         if self.settings.decay:
             squares = torch.stack([parameter.square().sum() for parameter in self.parameters()])
-            penalty = penalty + self.settings.decay / 2 * squares.sum()
-        return penalty
+            penalties["decay"] = self.settings.decay / 2 * squares.sum()
+        return penalties
 
 
 class _Level(nn.Module):

@@ -17,20 +17,32 @@ from polygrain.training.adam import Adam
 
 
 class Epoch(Spec):
-    """One pass over the training dates: mean losses per date, or per sample where a network fits itself."""
+    """One pass over the training dates: mean losses per date, or per sample where a network fits itself.
+
+    The terms add up to the losses: of training the weighted losses of the scores and the network's penalties, of
+    validation the former.
+    """
 
     number: int
     train_loss: float
     valid_loss: float
+    train_terms: dict[str, float]
+    valid_terms: dict[str, float]
+
+    @classmethod
+    def of(cls, number: int, train: dict[str, float], valid: dict[str, float]) -> Epoch:
+        """The epoch of these terms."""
+        losses = {"train_loss": sum(train.values()), "valid_loss": sum(valid.values())}
+        return cls(number=number, train_terms=train, valid_terms=valid, **losses)
 
 
 @dataclass
 class Progress:
-    """Where a fit stands: `step` dates of epoch `epoch` (from 0) are done, their losses sum to `loss_sum`."""
+    """Where a fit stands: `step` dates of epoch `epoch` (from 0) are done; `sums` of their loss's terms."""
 
     epoch: int = 0
     step: int = 0
-    loss_sum: float = 0.0
+    sums: dict[str, float] = field(default_factory=dict)
     history: list[Epoch] = field(default_factory=list)
 
     @property
@@ -43,7 +55,7 @@ class _Facts(Spec):
     key: str
     epoch: int
     step: int
-    loss_sum: float
+    sums: dict[str, float]
     history: tuple[Epoch, ...]
 
 
@@ -59,7 +71,7 @@ class Checkpoint:
         parts = {"module": module.state_dict(), "best": best, "optimizer": optimizer.state}
         tensors = {f"{part}/{name}": value for part, values in parts.items() for name, value in values.items()}
         at = progress
-        facts = _Facts(key=self.key, epoch=at.epoch, step=at.step, loss_sum=at.loss_sum, history=tuple(at.history))
+        facts = _Facts(key=self.key, epoch=at.epoch, step=at.step, sums=at.sums, history=tuple(at.history))
         save_tensors(self.path, tensors, facts.model_dump_json())
 
     def load(self, module: nn.Module, optimizer: Adam) -> tuple[Progress, dict[str, Tensor]] | None:
@@ -72,7 +84,7 @@ class Checkpoint:
         facts = _Facts.model_validate_json(text)
         module.load_state_dict(_under("module/", tensors))
         optimizer.restore(_under("optimizer/", tensors))
-        at = Progress(facts.epoch, facts.step, facts.loss_sum, list(facts.history))
+        at = Progress(facts.epoch, facts.step, facts.sums, list(facts.history))
         return at, _under("best/", tensors)
 
 

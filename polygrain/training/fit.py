@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, field_validator, model_validator
 from torch import Tensor, nn
 
 from polygrain.errors import ConfigError, DataError
@@ -27,7 +26,7 @@ from polygrain.training.adam import Adam
 from polygrain.training.checkpoint import Checkpoint, Epoch, Progress
 from polygrain.training.device import DeviceName, repeatable
 from polygrain.training.folds import Fold
-from polygrain.training.losses import LOSSES, Loss
+from polygrain.training.losses import LossName, WeightedLoss
 
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
 
@@ -35,12 +34,13 @@ SECONDS_BETWEEN_CHECKPOINTS = 30.0
 class FitOptions(Spec):
     """How a network is fitted: Adam, gradient norm clip, early stop, one date a step.
 
+    `loss` is mse, ic or ccc, or weights by name, such as { mse = 1.0, ic = 0.5 } for their weighted sum.
     `every` = k uses every k-th training date, counted back from the last; `chunk` bounds the symbols held at once;
     `device` is where the panels lie and the network learns and scores: bits differ between devices. `precision` bf16
     multiplies matrices of the GRU and of attention in bf16, on processors that can; other networks have neither.
     """
 
-    loss: Literal["mse", "ic", "ccc"] = "mse"
+    loss: dict[LossName, PositiveFloat] = Field(default={"mse": 1.0}, min_length=1)
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     clip: float = Field(default=3.0, gt=0)
@@ -50,6 +50,12 @@ class FitOptions(Spec):
     chunk: int = Field(default=1024, ge=1)
     device: DeviceName = "cpu"
     precision: Precision = "float32"
+
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _alone(cls, loss: object) -> object:
+        """One name is that loss alone."""
+        return {loss: 1.0} if isinstance(loss, str) else loss
 
     @model_validator(mode="after")
     def _together(self) -> FitOptions:
@@ -105,15 +111,16 @@ def fit(
     network = network.for_windows(samples.steps)
     module = initialised(network, samples.features, seed).to(samples.device)
     if isinstance(network, SelfFitted):
-        if options.loss != "mse":
-            raise ConfigError("protocol.loss", f"{options.loss} cannot be learnt by {network.kind}; it takes mse alone")
+        if list(options.loss) != ["mse"]:
+            names = " and ".join(options.loss)
+            raise ConfigError("protocol.loss", f"{names} cannot be learnt by {network.kind}; it takes mse alone")
         with one_thread():
             losses = network.fit_itself(module, samples, train, valid, seed)
-        history = tuple(Epoch(number=i, train_loss=a, valid_loss=b) for i, (a, b) in enumerate(losses))
+        history = tuple(Epoch.of(i, {"mse": a}, {"mse": b}) for i, (a, b) in enumerate(losses))
         return Fitted(module, history, history[-1], len(train))
     set_precision(module, options.precision)
     optimizer = Adam(module, options.learning_rate, options.weight_decay)
-    loop = _Loop(module, optimizer, samples, LOSSES[options.loss], options, seed, fold.number, checkpoint)
+    loop = _Loop(module, optimizer, samples, WeightedLoss(options.loss), options, seed, fold.number, checkpoint)
     loop.resume()
     while not loop.finished:
         # The global generator is the user's; while a network is fitted, each step sets it.
@@ -136,7 +143,7 @@ class _Loop:
         module: nn.Module,
         optimizer: Adam,
         samples: Samples,
-        loss: Loss,
+        loss: WeightedLoss,
         options: FitOptions,
         seed: int,
         fold: int,
@@ -169,37 +176,40 @@ class _Loop:
         at = self.progress
         order = np.random.default_rng([self.seed, at.epoch]).permutation(len(train))
         while at.step < len(train):
-            at.loss_sum += self.step(train[order[at.step]])
+            _add(at.sums, self.step(train[order[at.step]]))
             at.step += 1
             if time.monotonic() - self.saved_at > SECONDS_BETWEEN_CHECKPOINTS:
                 self.save()
-        valid_loss = sum(self.valid_loss(day) for day in valid) / len(valid)
-        if not math.isfinite(valid_loss):
-            raise DataError(self.where(), f"the validation loss is {valid_loss}; lower the learning rate")
-        at.history.append(Epoch(number=at.epoch, train_loss=at.loss_sum / len(train), valid_loss=valid_loss))
+        sums: dict[str, float] = {}
+        for day in valid:
+            _add(sums, self.valid_terms(day))
+        found = Epoch.of(at.epoch, _divided(at.sums, len(train)), _divided(sums, len(valid)))
+        if not math.isfinite(found.valid_loss):
+            raise DataError(self.where(), f"the validation loss is {found.valid_loss}; lower the learning rate")
+        at.history.append(found)
         if at.best is at.history[-1]:
             self.best = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
-        at.epoch, at.step, at.loss_sum = at.epoch + 1, 0, 0.0
+        at.epoch, at.step, at.sums = at.epoch + 1, 0, {}
         self.save()
 
-    def step(self, day: int) -> float:
-        """One update from one date; returns the date's loss."""
+    def step(self, day: int) -> dict[str, float]:
+        """One update from one date; returns the terms of the date's loss."""
         self.module.train()
         self.module.zero_grad()
-        loss = self.backward(self.samples.batch(day))
+        terms = self.backward(self.samples.batch(day))
         norm = nn.utils.clip_grad_norm_(self.module.parameters(), self.options.clip).item()
-        for name, value in (("loss", loss), ("gradient norm", norm)):
+        for name, value in (("loss", sum(terms.values())), ("gradient norm", norm)):
             if not math.isfinite(value):
                 reason = f"the {name} is {value} on day number {day}; lower the learning rate or look at its features"
                 raise DataError(self.where(), reason)
         self.optimizer.step()
-        return loss
+        return terms
 
-    def backward(self, batch: Batch) -> float:
-        """The date's loss; its gradient is added up over chunks of symbols and equals the whole date's."""
+    def backward(self, batch: Batch) -> dict[str, float]:
+        """The date's loss by term; its gradient is added up over chunks of symbols and equals the whole date's."""
         pieces = chunks(batch.symbols, self.options.chunk)
         targets = torch.split(batch.y_S, [len(piece) for piece in pieces])
-        total = 0.0
+        total: dict[str, float] = {}
         pull_S: Sequence[Tensor] = ()
         if not self.loss.additive and len(pieces) > 1:
             total, pull_S = self.pull(batch, pieces)
@@ -213,23 +223,25 @@ class _Loop:
             if pull_S:
                 objective = (predicted.score_S * pull_S[number]).sum()
             else:
-                objective = self.loss.value(predicted.score_S, y_S) * share
-                total += objective.item()
-            if predicted.penalty is not None:
-                total += predicted.penalty.item() * share
-                objective = objective + predicted.penalty * share
+                terms = {name: term * share for name, term in self.loss.terms(predicted.score_S, y_S).items()}
+                _add(total, _numbers(terms))
+                objective = _sum(terms)
+            if predicted.penalties:
+                penalties = {name: penalty * share for name, penalty in predicted.penalties.items()}
+                _add(total, _numbers(penalties))
+                objective = objective + _sum(penalties)
             objective.backward()
         return total
 
-    def pull(self, batch: Batch, pieces: Sequence[Tensor]) -> tuple[float, Sequence[Tensor]]:
-        """A loss of the whole date and its gradient by score, from a first pass with the same dropout masks."""
+    def pull(self, batch: Batch, pieces: Sequence[Tensor]) -> tuple[dict[str, float], Sequence[Tensor]]:
+        """The terms of a whole date's loss and its gradient by score, from a first pass with the same dropout masks."""
         self.draw()
         with torch.no_grad():
             score_S = torch.cat([self.module(self.samples.x(batch.day, piece)).score_S for piece in pieces])
         score_S.requires_grad_()
-        loss = self.loss.value(score_S, batch.y_S)
-        (gradient_S,) = torch.autograd.grad(loss, score_S)
-        return loss.item(), torch.split(gradient_S, [len(piece) for piece in pieces])
+        terms = self.loss.terms(score_S, batch.y_S)
+        (gradient_S,) = torch.autograd.grad(_sum(terms), score_S)
+        return _numbers(terms), torch.split(gradient_S, [len(piece) for piece in pieces])
 
     def draw(self) -> None:
         """Start the step's dropout masks at their beginning, torch's too, which draw from the global generator."""
@@ -238,13 +250,30 @@ class _Loop:
         set_generator(self.module, generator)
         torch.manual_seed(generator.initial_seed())
 
-    def valid_loss(self, day: int) -> float:
+    def valid_terms(self, day: int) -> dict[str, float]:
         batch = self.samples.batch(day)
         score_S = scores(self.module, self.samples, day, batch.symbols, self.options.chunk)
-        return self.loss.value(score_S, batch.y_S).item()
+        return _numbers(self.loss.terms(score_S, batch.y_S))
 
     def where(self) -> str:
         return f"fold {self.fold} epoch {self.progress.epoch} step {self.progress.step}"
+
+
+def _add(sums: dict[str, float], terms: Mapping[str, float]) -> None:
+    for name, value in terms.items():
+        sums[name] = sums.get(name, 0.0) + value
+
+
+def _divided(sums: Mapping[str, float], count: int) -> dict[str, float]:
+    return {name: value / count for name, value in sums.items()}
+
+
+def _numbers(terms: Mapping[str, Tensor]) -> dict[str, float]:
+    return {name: term.item() for name, term in terms.items()}
+
+
+def _sum(terms: Mapping[str, Tensor]) -> Tensor:
+    return torch.stack(list(terms.values())).sum()
 
 
 def scores(module: nn.Module, samples: Samples, day: int, symbols: Tensor, chunk: int) -> Tensor:

@@ -1,14 +1,17 @@
-"""Losses of one date: scores against targets.
+"""Losses of one date, scores against targets, and their weighted sum.
 
 Shape suffix: S symbols of the date.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
+
+LossName = Literal["mse", "ic", "ccc"]
 
 
 @dataclass(frozen=True)
@@ -37,4 +40,24 @@ def ccc(score_S: Tensor, y_S: Tensor) -> Tensor:
     return 1 - 2 * (score * y).mean() / (score.square().mean() + y.square().mean() + gap)
 
 
-LOSSES = {"mse": Loss(mse, additive=True), "ic": Loss(ic, additive=False), "ccc": Loss(ccc, additive=False)}
+LOSSES: dict[LossName, Loss] = {
+    "mse": Loss(mse, additive=True),
+    "ic": Loss(ic, additive=False),
+    "ccc": Loss(ccc, additive=False),
+}
+
+
+@dataclass(frozen=True)
+class WeightedLoss:
+    """Σ w_k L_k of one date over named losses."""
+
+    weights: Mapping[LossName, float]
+
+    @property
+    def additive(self) -> bool:
+        """Whether every loss of it is."""
+        return all(LOSSES[name].additive for name in self.weights)
+
+    def terms(self, score_S: Tensor, y_S: Tensor) -> dict[str, Tensor]:
+        """w_k L_k by name."""
+        return {name: weight * LOSSES[name].value(score_S, y_S) for name, weight in self.weights.items()}
