@@ -24,7 +24,8 @@ from polygrain.evaluation.rank_ic import rank_ic
 from polygrain.evaluation.statistics import newey_west
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.oracle import ORACLE, oracle_scores
-from polygrain.pipeline.scoring import NAIVE, read_scores
+from polygrain.pipeline.score_files import read_scores
+from polygrain.pipeline.scoring import NAIVE
 from polygrain.progress import Lines
 from polygrain.samples.labels import tradable
 from polygrain.store.panel import Array, from_table

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from polygrain import decoding
 from polygrain import plugins as plugs
 from polygrain.decoding import ByKind
-from polygrain.ensembles import Mean
+from polygrain.ensembles.ensemble import ENSEMBLES, Ensemble
 from polygrain.errors import ConfigError
 from polygrain.evaluation.tracks import SELECTIONS, Selection
 from polygrain.execution.fills import FILLS
@@ -55,7 +55,7 @@ def _check_name(key: str, name: str) -> None:
         raise ConfigError(key, f"{name!r} is part of a file name; use letters, digits and _ only")
 
 
-def _check_members(key: str, ensemble: Mean, granularities: Sequence[str]) -> None:
+def _check_members(key: str, ensemble: Ensemble, granularities: Sequence[str]) -> None:
     if ensemble.members is None:
         return
     if not ensemble.members:
@@ -64,6 +64,13 @@ def _check_members(key: str, ensemble: Mean, granularities: Sequence[str]) -> No
     for member in ensemble.members:
         if member not in known:
             raise ConfigError(key, f"{member!r} is no granularity; choose from {', '.join(known)}")
+
+
+def _check_labels(key: str, labels: Sequence[int], known: Sequence[int]) -> None:
+    _distinct(key, labels)
+    for days in labels:
+        if days not in known:
+            raise ConfigError(key, f"{days} is no label of this run; choose from {', '.join(map(str, known))}")
 
 
 class Evaluation(Spec):
@@ -109,7 +116,7 @@ class Experiment(Spec):
     label: Label = Label()
     protocol: Protocol = Protocol()
     network: dict[str, Annotated[Network, ByKind(NETWORKS)]] = Field(min_length=1)
-    ensemble: dict[str, Mean] = {}
+    ensemble: dict[str, Annotated[Ensemble, ByKind(ENSEMBLES)]] = {}
     evaluation: Evaluation = Evaluation()
 
     @property
@@ -160,6 +167,7 @@ class Experiment(Spec):
         for name, ensemble in self.ensemble.items():
             _check_name(f"ensemble.{name}", name)
             _check_members(f"ensemble.{name}.members", ensemble, names)
+            _check_labels(f"ensemble.{name}.labels", ensemble.over_labels, self.label.days)
         for name, network in self.network.items():
             if network.suffix:
                 _check_name(f"network.{name}.suffix", network.suffix)
@@ -187,15 +195,22 @@ class Experiment(Spec):
                 network.for_windows({name: self._steps[name] for name in reads})
             found = list(models.items())
             if network.alone(names):
-                found += [(network.named(stem), f"ensemble {stem}") for stem in self.ensemble]
+                taken = [stem for stem, ensemble in self.ensemble.items() if ensemble.takes(network)]
+                found += [(network.named(stem), f"ensemble {stem}") for stem in taken]
             for model, origin in found:
                 owner = f"network {key} with {origin}"
                 if model in owners:
                     reason = f"{owners[model]} and {owner} are both called {model!r}; change a suffix or a name"
                     raise ConfigError(f"network.{key}", reason)
                 owners[model] = owner
-        if self.ensemble and not any(network.alone(names) for network in self.network.values()):
-            raise ConfigError("ensemble", "no network has one model for every granularity to average; leave it out")
+        alone = [network for network in self.network.values() if network.alone(names)]
+        if self.ensemble and not alone:
+            raise ConfigError("ensemble", "no network has one model for every granularity to combine; leave it out")
+        for stem, ensemble in self.ensemble.items():
+            if not any(ensemble.takes(network) for network in alone):
+                raise ConfigError(
+                    f"ensemble.{stem}", f"no network is one that {ensemble.kind} can combine; leave it out"
+                )
 
 
 def _origin(key: str, model: str, reads: Sequence[str], granularities: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import pytest
 
+from polygrain.ensembles.ensemble import Known
 from polygrain.execution import ledger
 from polygrain.execution.quotes import Quotes
 from polygrain.features import grid as grids
@@ -202,6 +203,10 @@ def _window_of_tomorrow(patch: pytest.MonkeyPatch) -> None:
     )
 
 
+def _learning_on_test_dates(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(scoring, "_known", lambda members, fold, target_DS: Known(members, target_DS[fold.days]))
+
+
 def _scores_over_all_dates(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(scoring, "standardise", _z_of_all)
 
@@ -252,6 +257,7 @@ LEAKS: dict[str, Plant] = {
 LEAKS_INTO_SAMPLES: dict[str, Plant] = {
     "a window that ends a day late": _window_of_tomorrow,
     "scores standardised over all dates": _scores_over_all_dates,
+    "an ensemble that learns on the test dates": _learning_on_test_dates,
 }
 
 # The same places, the same functions, nothing later.

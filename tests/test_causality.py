@@ -49,7 +49,16 @@ def experiment() -> Experiment:
     """The suite's simulated market with every kind of granularity."""
     granularity = '[{name="week",bar="week"},{name="day",bar="day"},{name="60min",bar="60min"}]'
     residual = "{kind='residual', combination='attention', encoder={hidden=4, layers=2}}"
-    return proof_settings(load(TINY, [f"granularity={granularity}", f"network.residual={residual}"]))
+    ensembles = [
+        "ensemble.both={kind='mean', labels=[2, 5]}",
+        "ensemble.tree={kind='tree', least_in_leaf=5}",
+        "ensemble.attention={kind='attention', equal=0.01}",
+        "ensemble.contrastive={kind='contrastive'}",
+    ]
+    labels = "label.days=[5, 2]"
+    return proof_settings(
+        load(TINY, [f"granularity={granularity}", f"network.residual={residual}", labels, *ensembles])
+    )
 
 
 @pytest.fixture(scope="module")

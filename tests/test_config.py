@@ -137,7 +137,7 @@ REFUSED = [
     ),
     (
         "ensemble.ensemble.member=['day']",
-        "ensemble.ensemble.member: unknown key; did you mean 'members'? choose from kind, members",
+        "ensemble.ensemble.member: unknown key; did you mean 'members'? choose from kind, labels, members",
     ),
     ("source.root=x", "source.root: unknown key; choose from bar, days, kind, seed, start, stocks, strength"),
     # Kinds.
@@ -154,7 +154,10 @@ REFUSED = [
         "network.gru.kinds: unknown key; did you mean 'kind'? choose from encoder, kind, suffix",
     ),
     ("network.second={suffix='two'}", "network.second: kind is missing; say which kind it is"),
-    ("ensemble.ensemble.kind=median", "ensemble.ensemble.kind: input should be 'mean' (given: 'median')"),
+    (
+        "ensemble.ensemble.kind=median",
+        "ensemble.ensemble: kind 'median' is unknown; choose from 'attention', 'contrastive', 'mean', 'tree'",
+    ),
     # Types and ranges.
     ("version=2", "version: input should be 1 (given: 2)"),
     ("name=a b", "name: string should match pattern '^[A-Za-z0-9_-]{1,60}$' (given: 'a b')"),

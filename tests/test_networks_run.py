@@ -9,6 +9,7 @@ import polars as pl
 
 from polygrain import pipeline
 from polygrain.config import load
+from polygrain.ensembles.ensemble import ENSEMBLES
 from polygrain.models.network import NETWORKS
 from polygrain.progress import Lines
 
@@ -22,19 +23,36 @@ NETWORKS_OF_THE_RUN = {
     "transformer": "{kind='single', suffix='transformer', encoder={kind='transformer', hidden=8, heads=2}}",
 }
 
+ENSEMBLES_OF_THE_RUN = {
+    "attended": "{kind='attention'}",
+    "both": "{kind='mean', labels=[5, 2]}",
+    "contrastive": "{kind='contrastive'}",
+    "tree": "{kind='tree', least_in_leaf=20}",
+}
+
 
 def test_every_network_from_bars_to_the_tables(tmp_path: Path) -> None:
     changes = [f"network.{name}={settings}" for name, settings in NETWORKS_OF_THE_RUN.items()]
-    experiment = load(TINY, ["workers=1", "protocol.max_epochs=1", "protocol.refit=60", *changes])
+    changes += [f"ensemble.{name}={settings}" for name, settings in ENSEMBLES_OF_THE_RUN.items()]
+    experiment = load(TINY, ["workers=1", "label.days=[5, 2]", "protocol.max_epochs=1", "protocol.refit=60", *changes])
     assert {network.kind for network in experiment.network.values()} == set(NETWORKS)
+    assert {ensemble.kind for ensemble in experiment.ensemble.values()} == set(ENSEMBLES)
     folder = tmp_path / "run"
     pipeline.run(experiment, folder=folder, base=TINY.parent, last="report", progress=Lines(io.StringIO()))
 
     models = {"day", "60min", "mixed", "mixed_tcn", "residual"}
     models |= {f"{name}_{suffix}" for name in ("day", "60min") for suffix in ("gbdt", "linear", "transformer")}
-    ensembles = {"ensemble", "ensemble_gbdt", "ensemble_linear", "ensemble_transformer"}
+    # A critic needs an encoder: trees and lines have none.
+    stems = ("ensemble", "attended", "both", "tree")
+    ensembles = {f"{stem}{suffix}" for stem in stems for suffix in ("", "_gbdt", "_linear", "_transformer")}
+    ensembles |= {"contrastive", "contrastive_transformer"}
     scores = pl.read_parquet(folder / "scores.parquet").filter(segment="test")
     assert set(scores["model"]) == models | ensembles | {"naive"}
+    over_labels = scores.filter(pl.col("label_days") == 0)
+    assert set(over_labels["model"]) == {"naive", *(model for model in ensembles if model.startswith("both"))}
+    # What learns on validation dates has no scores there.
+    valid = pl.read_parquet(folder / "scores.parquet").filter(segment="valid")
+    assert set(valid["model"]) == models | {model for model in ensembles if model.startswith(("ensemble", "both"))}
     of_day = scores.group_by("model", "date").agg(pl.col("score").std(ddof=0))
     assert of_day["score"].is_between(0.999, 1.001).all()
 

@@ -256,7 +256,7 @@ def test_an_ensemble_needs_a_model_for_every_granularity(tmp_path: Path) -> None
     only = ["plugins=['network.py']", "network={own={kind='mine'}}"]
     with pytest.raises(ConfigError) as refusal:
         load(config, only)
-    reason = "no network has one model for every granularity to average; leave it out"
+    reason = "no network has one model for every granularity to combine; leave it out"
     assert str(refusal.value) == f"ensemble: {reason}"
     assert load(config, [*only, "ensemble={}"]).network["own"].alone(["day", "60min"]) == {}
     # Beside one that has them it is allowed, and may even be called like an ensemble of it would be.

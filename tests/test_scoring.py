@@ -14,10 +14,12 @@ import torch
 import training_data
 
 from polygrain.config import load
+from polygrain.ensembles.attention import Attention
+from polygrain.ensembles.ensemble import Known, Rule
 from polygrain.market.session import Session
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.parquet import write_blocks
-from polygrain.pipeline.scoring import SCHEMA, SEED_SCHEMA, read_scores, read_seed_scores, rows, seed_rows
+from polygrain.pipeline.score_files import SCHEMA, SEED_SCHEMA, read_scores, read_seed_scores, rows, seed_rows
 from polygrain.training.checkpoint import save_tensors
 from polygrain.training.folds import Fold
 from polygrain.training.walk_forward import TrainTask, read_predictions
@@ -137,6 +139,53 @@ def test_what_is_written_is_read_back(run: tuple[Market, list[TrainTask]], tmp_p
         part = expected["test", model, horizon, seed]
         plain = [[part.get((day, symbol), np.nan) for symbol in SYMBOLS] for day in DAYS]
         np.testing.assert_allclose(panel, plain, atol=2e-6)
+
+
+def test_an_ensemble_learns_from_its_folds_validation_dates(
+    run: tuple[Market, list[TrainTask]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And from its own fold's scores of them: the second fold's validation date is the first one's test date."""
+    market, tasks = run
+    tasks = [task for task in tasks if task.label_days == 5 and task.seed == 1]
+    targets = np.random.default_rng(2).normal(size=(len(DAYS), len(SYMBOLS)))
+    np.save(tasks[0].targets, targets)
+    experiment = load(TINY, ["ensemble={ learnt = { kind = 'attention' } }"])
+    market = cast(Market, SimpleNamespace(**{**vars(market), "experiment": experiment}))
+    seen: list[Known] = []
+
+    def rule(self: Attention, known: Known) -> Rule:
+        seen.append(known)
+        return lambda members: members.score_MDS[0]
+
+    monkeypatch.setattr(Attention, "rule", rule)
+    made = told(pl.concat(seed_rows(market, tasks)))
+    for known, fold in zip(seen, FOLDS, strict=True):
+        np.testing.assert_array_equal(known.target_DS, targets[list(fold.valid)])
+        for model, z_DS in zip(("day", "60min"), known.members.score_MDS, strict=True):
+            (task,) = (t for t in tasks if (t.model, t.fold) == (model, fold))
+            line = read_predictions(task.predictions_file).scores[0].tolist()
+            by_hand = z({symbol: value for symbol, value in zip(SYMBOLS, line) if value == value})
+            there = {symbol: value for symbol, value in zip(SYMBOLS, z_DS[0]) if value == value}
+            assert there == pytest.approx(by_hand, abs=2e-6)
+    # No scores on the dates that it learnt from.
+    assert ("valid", "learnt", 5, 1) not in made
+    assert {day for day, _ in made["test", "learnt", 5, 1]} == {day for day, _ in made["test", "day", 5, 1]}
+
+
+def test_an_ensemble_over_labels_is_the_mean_of_their_models(run: tuple[Market, list[TrainTask]]) -> None:
+    market, tasks = run
+    experiment = load(TINY, ["label.days=[5, 10]", "ensemble={ both = { kind = 'mean', labels = [5, 10] } }"])
+    market = cast(Market, SimpleNamespace(**{**vars(market), "experiment": experiment}))
+    made = told(pl.concat(rows(market, tasks)))
+    expected = slowly(tasks)
+    for day in DAYS[2:]:
+        members = [
+            {symbol: value for (date_, symbol), value in expected["test", model, days, None].items() if date_ == day}
+            for days in (5, 10)
+            for model in ("day", "60min")
+        ]
+        found = {symbol: value for (date_, symbol), value in made["test", "both", 0, None].items() if date_ == day}
+        assert found == pytest.approx(mean_z(members), abs=2e-6)
 
 
 def test_one_network_and_label_at_a_time(run: tuple[Market, list[TrainTask]], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,9 +125,14 @@ def _rows(granularity: str, samples: Samples, days: Sequence[int]) -> tuple[Arra
     return np.concatenate(rows), np.concatenate([batch.y_S.cpu().numpy() for batch in batches])
 
 
-def _lightgbm() -> ModuleType:
+def lightgbm_for(key: str, kind: str) -> ModuleType:
+    """LightGBM; ConfigError at `key` where it is not installed and `kind` needs it."""
     try:
         import lightgbm
     except ImportError:
-        raise ConfigError("network.kind", "gbdt needs LightGBM; pip install 'polygrain[gbdt]'") from None
+        raise ConfigError(key, f"{kind} needs LightGBM; pip install 'polygrain[gbdt]'") from None
     return lightgbm
+
+
+def _lightgbm() -> ModuleType:
+    return lightgbm_for("network.kind", "gbdt")

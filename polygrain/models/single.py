@@ -47,6 +47,7 @@ class SingleModule(nn.Module):
     def __init__(self, granularity: str, encoder: Encoder, features: int) -> None:
         super().__init__()
         self.granularity = granularity
+        self.width = encoder.width
         self.encoder = encoder.build(features)
         self.head = head(encoder.width)
 

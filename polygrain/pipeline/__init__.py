@@ -14,13 +14,14 @@ import polars as pl
 
 from polygrain.compute import Pool, pool
 from polygrain.config import Experiment, to_toml
+from polygrain.ensembles.ensemble import ENSEMBLES
 from polygrain.errors import ConfigError
 from polygrain.features import build
 from polygrain.features.library import FEATURES, chosen, missing
 from polygrain.features.plan import available
 from polygrain.market.session import Session
 from polygrain.models.network import plugin_hashes
-from polygrain.pipeline import evaluating, facts, scoring, training
+from polygrain.pipeline import evaluating, facts, score_files, training
 from polygrain.pipeline.manifest import RunManifest, Trials
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.oracle import ORACLE, oracle_scores
@@ -73,6 +74,8 @@ def run(
     use(experiment.plugins)
     if list(STAGES).index(last) >= list(STAGES).index("train"):
         find(experiment.protocol.device)
+        for ensemble in experiment.ensemble.values():
+            ensemble.made_with()
     with pool(experiment.workers, experiment.plugins) as workers:
         job = _Job(experiment, folder.resolve(), base.resolve(), workers, progress, open_lock)
         job.begin()
@@ -224,14 +227,15 @@ class _Job:
         outputs = ("scores.parquet", "seed_scores.parquet")
         predictions: list[JSON] = [file_fingerprint(task.predictions_file) for task in self.tasks]
         code = code_fingerprint(*_JUDGES, "ensembles")
-        inputs = fingerprint([predictions, self.configuration, self.market.store.fingerprint(), code])
+        libraries: JSON = [ensemble.made_with() for ensemble in self.experiment.ensemble.values()]
+        inputs = fingerprint([predictions, self.configuration, self.market.store.fingerprint(), code, libraries])
         if self.manifest.current("score", inputs):
             self.manifest.skip("score")
             return self.folder / outputs[0]
         with self.manifest.stage("score", inputs, outputs):
-            seed_rows = scoring.seed_rows(self.market, self.tasks)
-            write_blocks(seed_rows, scoring.SEED_SCHEMA, self.folder / outputs[1])
-            write_blocks(scoring.rows(self.market, self.tasks), scoring.SCHEMA, self.folder / outputs[0])
+            seed_rows = score_files.seed_rows(self.market, self.tasks)
+            write_blocks(seed_rows, score_files.SEED_SCHEMA, self.folder / outputs[1])
+            write_blocks(score_files.rows(self.market, self.tasks), score_files.SCHEMA, self.folder / outputs[0])
         return self.folder / outputs[0]
 
     @cached_property
@@ -243,7 +247,8 @@ class _Job:
             exclude={"protocol": {"device"}},
         )
         networks = [plugin_hashes(each.model_dump_json()) for each in self.experiment.network.values()]
-        plugins = [self.feature_plugins, *networks]
+        ensembles = ENSEMBLES.hashes(each.kind for each in self.experiment.ensemble.values())
+        plugins = [self.feature_plugins, *networks, *([ensembles] if ensembles else [])]
         return fingerprint({**kept, "plugins": plugins} if any(plugins) else kept)
 
     def trial(self) -> dict[str, JSON]:
@@ -269,8 +274,8 @@ class _Job:
             self.manifest.skip("evaluate")
             return self.folder / outputs[0]
         with self.manifest.stage("evaluate", inputs, outputs):
-            scores = scoring.read_scores(self.folder / "scores.parquet", self.market) | oracle_scores(self.market)
-            seed_scores = scoring.read_seed_scores(self.folder / "seed_scores.parquet", self.market)
+            scores = score_files.read_scores(self.folder / "scores.parquet", self.market) | oracle_scores(self.market)
+            seed_scores = score_files.read_seed_scores(self.folder / "seed_scores.parquet", self.market)
             with self.progress.step("evaluate", evaluating.case_count(self.market, len(scores))) as step:
                 judged = evaluating.judge(self.market, scores, seed_scores, step)
             for name, frame in zip(outputs, (judged.rank_ic, judged.nav, judged.seed_rank_ic)):

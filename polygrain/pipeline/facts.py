@@ -13,6 +13,7 @@ from polygrain.pipeline.scoring import NAIVE
 from polygrain.pipeline.training import coarse_to_fine, folds
 from polygrain.report.facts import ConfigurationTried, Detail, FoldFacts, ModelFacts, ReportFacts, StageTime
 from polygrain.store.commit import JSON
+from polygrain.training.losses import LossName
 from polygrain.universe import MIN_TRADED
 
 
@@ -120,7 +121,7 @@ def _conventions(market: Market) -> list[str]:
         "Rank IC: Spearman with average ranks by date over M_t; mean and win rate by track, then the mean over tracks.",
         "ICIR: mean / std (ddof 1) × √(260/R), of 120 dates or more. Standard errors: Newey-West, lag 3R.",
         f"Training: at most {protocol.train} days, one in {protocol.every} used, validation {protocol.valid} days, "
-        f"refitted every {protocol.refit}; loss {protocol.loss}; every label ends before the next part begins.",
+        f"refitted every {protocol.refit}; loss {_loss(protocol.loss)}; every label ends before the next part begins.",
         "Portfolios: R staggered tracks, equal weights, blocked names keep their drifted value; benchmark: all of the "
         "universe in equal weights, without costs.",
         f"Costs: {experiment.evaluation.cost:.2%} per round trip, half of it a side.",
@@ -128,6 +129,11 @@ def _conventions(market: Market) -> list[str]:
         "below 120 days. Counted from the close before the last track's first fill.",
         "Scores: z per date over U_t; ensembles average z-scores.",
     ]
+
+
+def _loss(weights: Mapping[LossName, float]) -> str:
+    """mse; or with its weights, 1 mse + 0.5 ic."""
+    return " + ".join(f"{weight:g} {name}" if len(weights) > 1 else name for name, weight in weights.items())
 
 
 def _bars_convention(market: Market) -> str:
@@ -160,12 +166,10 @@ def _models(market: Market, oracle: bool) -> list[ModelFacts]:
             for model, reads in network.models(names).items()
         ]
         for stem, ensemble in experiment.ensemble.items() if network.alone(names) else ():
-            members = ", ".join(ensemble.chosen(names))
-            found.append(
-                ModelFacts(
-                    name=network.named(stem), kind="ensemble", suffix=network.suffix, description=f"mean z of {members}"
-                )
-            )
+            if ensemble.takes(network):
+                said = ensemble.said(ensemble.chosen(names))
+                name = network.named(stem)
+                found.append(ModelFacts(name=name, kind="ensemble", suffix=network.suffix, description=said))
     if oracle:
         said = "the expected return over the label's days of who knows the simulated market's hidden states"
         found.append(ModelFacts(name=ORACLE, kind="oracle", description=said))
@@ -208,7 +212,8 @@ def _headline(market: Market) -> str:
     names = [g.name for g in coarse_to_fine(market)]
     network = next(iter(experiment.network.values()))
     if network.alone(names):
-        return network.named(next(iter(experiment.ensemble), names[-1]))
+        of_a_label = [s for s, e in experiment.ensemble.items() if e.takes(network) and not e.over_labels]
+        return network.named(next(iter(of_a_label), names[-1]))
     return list(network.models(names))[-1]
 
 

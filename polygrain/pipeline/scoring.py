@@ -1,35 +1,39 @@
-"""The score stage: predictions of all folds and seeds → one z-score per date, symbol, model and label."""
+"""Scores: predictions of all folds and seeds → one z-score per date, symbol, model and label; and their ensembles.
+
+Shape suffixes: M members, D dates, S symbols.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 import numpy as np
-import polars as pl
 
+from polygrain.ensembles.ensemble import Ensemble, Known, Members
+from polygrain.ensembles.mean import mean
+from polygrain.models.network import Network
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.training import coarse_to_fine
 from polygrain.samples.labels import standardise
-from polygrain.store.panel import Array, Axes, from_table
+from polygrain.store.panel import Array
 from polygrain.training.walk_forward import TrainTask, read_predictions
 
 NAIVE = "naive"
 SEGMENTS = ("valid", "test")
-SCHEMA = pl.Schema(
-    {
-        "segment": pl.String,
-        "model": pl.String,
-        "label_days": pl.Int32,
-        "date": pl.Date,
-        "symbol": pl.String,
-        "score": pl.Float32,
-    }
-)
-SEED_SCHEMA = pl.Schema(SCHEMA | {"seed": pl.Int32})
 Key = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class FoldScores:
+    """What one fold's models say on its validation and test dates `days`: z-scores float32 [D, S] by model over U_t,
+    NaN elsewhere, and the agreements of those that have a critic."""
+
+    days: Array
+    test: Array
+    scores: Mapping[str, Array]
+    agreements: Mapping[str, Array] = field(default_factory=dict)
 
 
 @dataclass
@@ -43,54 +47,127 @@ class Scores:
         return self.valid if name == "valid" else self.test
 
 
-def predicted(tasks: Sequence[TrainTask], shape: tuple[int, int]) -> Scores:
-    """The scores of one seed's models: test blocks tile the test span; a validation date is its first fold's."""
-    scores = Scores()
-    for task in sorted(tasks, key=lambda t: t.fold.number):
-        found = read_predictions(task.predictions_file)
-        z = standardise(found.scores.astype(np.float64)).astype(np.float32)
-        for segment, wanted in (("valid", False), ("test", True)):
-            panel = scores.segment(segment).setdefault(
-                (task.model, task.label_days), np.full(shape, np.nan, np.float32)
+def predicted(tasks: Sequence[TrainTask]) -> list[FoldScores]:
+    """The z-scores of one seed's models of one label, fold by fold."""
+    folds = []
+    for _, part in groupby(sorted(tasks, key=lambda t: t.fold.number), key=lambda t: t.fold.number):
+        found = {task.model: read_predictions(task.predictions_file) for task in part}
+        first = next(iter(found.values()))
+        folds.append(
+            FoldScores(
+                days=np.array(first.days),
+                test=np.array(first.test),
+                scores={name: _z(one.scores) for name, one in found.items()},
+                agreements={name: one.agreement for name, one in found.items() if one.agreement is not None},
             )
-            for row, (day, test) in enumerate(zip(found.days, found.test)):
-                if test == wanted and np.isnan(panel[day]).all():
-                    panel[day] = z[row]
+        )
+    return folds
+
+
+def averaged(seeds: Iterable[list[FoldScores]]) -> list[FoldScores]:
+    """The mean over seeds of z-scores, z-scored again per date, and of agreements; holds one seed at a time."""
+    folds: list[FoldScores] = []
+    totals: list[tuple[dict[str, Array], dict[str, Array]]] = []
+    count = 0
+    for folds in seeds:
+        count += 1
+        totals = totals or [({}, {}) for _ in folds]
+        for fold, total in zip(folds, totals, strict=True):
+            for sums, values in zip(total, (fold.scores, fold.agreements)):
+                for name, panel in values.items():
+                    sums[name] = sums.get(name, np.zeros(())) + panel.astype(np.float64)
+    return [
+        replace(
+            fold,
+            scores={name: _z(total / count) for name, total in scores.items()},
+            agreements={name: (total / count).astype(np.float32) for name, total in agreements.items()},
+        )
+        for fold, (scores, agreements) in zip(folds, totals, strict=True)
+    ]
+
+
+def with_ensembles(market: Market, folds: Sequence[FoldScores], target_DS: Array) -> list[FoldScores]:
+    """The scores of one label's models, and behind them the ensembles of every network whose models are among them.
+
+    `target_DS` are the label's targets on all days, NaN outside M_t, of which the folds' validation dates are read.
+    """
+    names = [g.name for g in coarse_to_fine(market)]
+    found = []
+    for fold in folds:
+        scores = dict(fold.scores)
+        for network in market.experiment.network.values():
+            alone = network.alone(names)
+            if alone and alone[names[0]] in fold.scores:
+                for stem, ensemble in _ensembles(market, network):
+                    scores[network.named(stem)] = _combined(ensemble, alone, fold, target_DS)
+        found.append(replace(fold, scores=scores))
+    return found
+
+
+def _ensembles(market: Market, network: Network) -> list[tuple[str, Ensemble]]:
+    """Those that a network with one model for every granularity has at each label."""
+    every = market.experiment.ensemble.items()
+    return [(s, e) for s, e in every if e.takes(network) and not e.over_labels]
+
+
+def _combined(ensemble: Ensemble, alone: Mapping[str, str], fold: FoldScores, target_DS: Array) -> Array:
+    models = [alone[name] for name in ensemble.chosen(tuple(alone))]
+
+    def stacked(panels: Mapping[str, Array]) -> Array:
+        return np.stack([panels[model] for model in models]).astype(np.float64)
+
+    members = Members(stacked(fold.scores), stacked(fold.agreements) if ensemble.asks_agreement else None)
+    combined = ensemble.rule(_known(members, fold, target_DS))(members)
+    if ensemble.learns:
+        combined[~fold.test] = np.nan
+    return _z(combined)
+
+
+def _known(members: Members, fold: FoldScores, target_DS: Array) -> Known:
+    """What may be learnt from: the fold's validation dates."""
+    return Known(members.at(~fold.test), target_DS[fold.days[~fold.test]])
+
+
+def label_members(market: Market) -> dict[Key, list[Key]]:
+    """The members of every ensemble over labels, whose own label_days is 0."""
+    names = [g.name for g in coarse_to_fine(market)]
+    found: dict[Key, list[Key]] = {}
+    for network in market.experiment.network.values():
+        alone = network.alone(names)
+        for stem, ensemble in market.experiment.ensemble.items() if alone else ():
+            members = [(alone[name], days) for days in ensemble.over_labels for name in ensemble.chosen(names)]
+            if members:
+                found[network.named(stem), 0] = members
+    return found
+
+
+def over_labels(market: Market, scores: Scores) -> Scores:
+    """The ensembles over labels of every network whose models are among the scores."""
+    found = Scores()
+    for key, members in label_members(market).items():
+        for segment in SEGMENTS:
+            panels = scores.segment(segment)
+            if all(member in panels for member in members):
+                score_MDS = np.stack([panels[member] for member in members]).astype(np.float64)
+                found.segment(segment)[key] = _z(mean(Members(score_MDS)))
+    return found
+
+
+def tiled(folds: Sequence[FoldScores], label_days: int, shape: tuple[int, int]) -> Scores:
+    """The folds' scores by date: test blocks tile the test span; a validation date is its first fold's."""
+    scores = Scores()
+    for fold in folds:
+        for segment, wanted in (("valid", ~fold.test), ("test", fold.test)):
+            for model, z in fold.scores.items():
+                panel = scores.segment(segment).setdefault((model, label_days), np.full(shape, np.nan, np.float32))
+                for day, row in zip(fold.days[wanted], z[wanted]):
+                    if np.isnan(panel[day]).all():
+                        panel[day] = row
     return scores
 
 
-def averaged(seeds: Iterable[Scores]) -> Scores:
-    """The mean over seeds of z-scores, z-scored again per date; holds one seed at a time."""
-    totals: dict[str, dict[Key, Array]] = {segment: {} for segment in SEGMENTS}
-    count = 0
-    for scores in seeds:
-        count += 1
-        for segment, total in totals.items():
-            for key, panel in scores.segment(segment).items():
-                total[key] = total.get(key, np.zeros(())) + panel.astype(np.float64)
-    return Scores(
-        *(
-            {key: standardise(panel / count).astype(np.float32) for key, panel in totals[segment].items()}
-            for segment in SEGMENTS
-        )
-    )
-
-
-def with_ensembles(market: Market, scores: Scores) -> Scores:
-    """The scores, and behind them the ensembles of every network and label whose models are among them."""
-    names = [g.name for g in coarse_to_fine(market)]
-    result = Scores(dict(scores.valid), dict(scores.test))
-    for segment in SEGMENTS:
-        found = result.segment(segment)
-        for network in market.experiment.network.values():
-            alone = network.alone(names)
-            for stem, ensemble in market.experiment.ensemble.items() if alone else ():
-                for horizon in market.experiment.label.days:
-                    if (alone[names[0]], horizon) in found:
-                        singles = {name: found[alone[name], horizon].astype(np.float64) for name in names}
-                        combined = standardise(ensemble.combine(singles))
-                        found[network.named(stem), horizon] = combined.astype(np.float32)
-    return result
+def _z(values: Array) -> Array:
+    return standardise(values.astype(np.float64)).astype(np.float32)
 
 
 def naive_scores(market: Market, covered: Array) -> Array:
@@ -103,73 +180,3 @@ def naive_scores(market: Market, covered: Array) -> Array:
 def scored_days(scores: Scores) -> Array:
     """Which days have test scores, bool [days with bars]: the same ones for every model."""
     return np.asarray(np.isfinite(next(iter(scores.test.values()))).any(axis=1))
-
-
-def rows(market: Market, tasks: Sequence[TrainTask]) -> Iterator[pl.DataFrame]:
-    """scores.parquet, a block per segment, model and label: seeds averaged, the ensembles, then the naive composite.
-
-    At any time the models of one network and label are in memory, however many of both and of seeds there are.
-    """
-    covered = np.zeros(len(market.store.bar_days), bool)
-    for seeds in _by_network(tasks):
-        scores = with_ensembles(market, averaged(predicted(part, _shape(market)) for part in seeds.values()))
-        covered = scored_days(scores)
-        yield from _blocks(market, scores)
-    yield from _blocks(market, Scores(test={(NAIVE, 0): naive_scores(market, covered)}))
-
-
-def seed_rows(market: Market, tasks: Sequence[TrainTask]) -> Iterator[pl.DataFrame]:
-    """seed_scores.parquet in the same way, a block per seed too: every seed's models and the ensembles of them."""
-    for seeds in _by_network(tasks):
-        for seed, part in seeds.items():
-            for block in _blocks(market, with_ensembles(market, predicted(part, _shape(market)))):
-                yield block.with_columns(pl.lit(seed, pl.Int32).alias("seed"))
-
-
-def _by_network(tasks: Sequence[TrainTask]) -> list[dict[int, list[TrainTask]]]:
-    """Per label and network its tasks by seed, in the order of the tasks."""
-    groups: dict[tuple[int, str], dict[int, list[TrainTask]]] = {}
-    for task in tasks:
-        groups.setdefault((task.label_days, task.network), {}).setdefault(task.seed, []).append(task)
-    return list(groups.values())
-
-
-def _shape(market: Market) -> tuple[int, int]:
-    return len(market.store.bar_days), len(market.store.symbols)
-
-
-def _blocks(market: Market, scores: Scores) -> Iterator[pl.DataFrame]:
-    """One row per stock of U_t, a block per segment and key."""
-    days = pl.Series("date", market.store.bar_days, dtype=pl.Date)
-    symbols = pl.Series("symbol", market.store.symbols)
-    for segment in SEGMENTS:
-        for (model, horizon), panel in scores.segment(segment).items():
-            row, column = np.nonzero(np.isfinite(panel))
-            yield pl.select(
-                segment=pl.lit(segment),
-                model=pl.lit(model),
-                label_days=pl.lit(horizon, pl.Int32),
-                date=days.gather(row),
-                symbol=symbols.gather(column),
-                score=pl.Series(panel[row, column], dtype=pl.Float32),
-            )
-
-
-def read_scores(path: Path, market: Market) -> dict[Key, Array]:
-    """The test scores of scores.parquet as panels float32 [days with bars, symbols]."""
-    return {(model, horizon): panel for (model, horizon), panel in _panels(path, market, ("model", "label_days"))}
-
-
-def read_seed_scores(path: Path, market: Market) -> Iterator[tuple[int, Key, Array]]:
-    """The test scores of seed_scores.parquet (seed, (model, label_days), panel), one panel at a time."""
-    for (model, horizon, seed), panel in _panels(path, market, ("model", "label_days", "seed")):
-        yield seed, (model, horizon), panel
-
-
-def _panels(path: Path, market: Market, key: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], Array]]:
-    axes = Axes(tuple(market.store.bar_days), tuple(market.store.symbols))
-    test = pl.scan_parquet(path).filter(pl.col("segment") == "test")
-    for values in test.select(key).unique(maintain_order=True).collect(engine="streaming").iter_rows():
-        wanted = [pl.col(name) == value for name, value in zip(key, values)]
-        part = test.filter(*wanted).select("date", "symbol", "score").collect()
-        yield values, from_table(part, "score", axes).astype(np.float32)

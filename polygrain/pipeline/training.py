@@ -79,6 +79,7 @@ def tasks(market: Market, panels: Mapping[str, Path], folder: Path) -> list[Trai
                         lookback=experiment.protocol.lookback,
                         options=experiment.protocol.options,
                         out=str(folder),
+                        critic=any(e.asks_agreement and e.takes(network) for e in experiment.ensemble.values()),
                     )
                     for fold in folds(market, horizon)
                     for seed in experiment.protocol.seeds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,19 @@ from polygrain.execution.quotes import FIELDS
 from polygrain.features.build import build
 from polygrain.features.granularity import Granularity
 from polygrain.features.panels import open_panel
+from polygrain.models.single import SingleModule
 from polygrain.pipeline.market import Market
-from polygrain.pipeline.scoring import NAIVE, Scores, averaged, naive_scores, scored_days, with_ensembles
+from polygrain.pipeline.scoring import (
+    NAIVE,
+    FoldScores,
+    Scores,
+    averaged,
+    naive_scores,
+    over_labels,
+    scored_days,
+    tiled,
+    with_ensembles,
+)
 from polygrain.pipeline.training import coarse_to_fine, panel_file
 from polygrain.prove.cutoffs import CLOSE, DAY
 from polygrain.prove.features import granularities, names, raw
@@ -31,7 +42,7 @@ from polygrain.sources.source import Source
 from polygrain.store.panel import Array, Panel
 from polygrain.training.fit import fit
 from polygrain.training.folds import Fold
-from polygrain.training.walk_forward import predict
+from polygrain.training.walk_forward import agreements, predict
 from polygrain.universe import evaluate
 
 REBALANCE = 5
@@ -59,7 +70,16 @@ class Observation:
     observed: dict[str, Observed]
 
 
-Models = dict[tuple[str, int], tuple[tuple[str, ...], nn.Module]]
+@dataclass(frozen=True)
+class Trained:
+    """A model: the granularities it reads, its module, and the day numbers that it was validated on."""
+
+    reads: tuple[str, ...]
+    module: nn.Module
+    valid: tuple[int, ...]
+
+
+Models = dict[tuple[str, int], Trained]
 
 
 @dataclass(frozen=True)
@@ -107,7 +127,8 @@ def train_before(stages: Stages, last: int) -> Models:
             for horizon, samples in stages.samples[wanted].items():
                 days = tuple(range(experiment.protocol.lookback - 1, last + 1 - experiment.label.purge(horizon)))
                 fold = Fold(number=0, train=days[:-1], valid=days[-1:], test=())
-                models[model, horizon] = (wanted, fit(network, samples, fold, options, seed=1).module)
+                module = fit(network, samples, fold, options, seed=1).module
+                models[model, horizon] = Trained(wanted, module, fold.valid)
     return models
 
 
@@ -187,19 +208,37 @@ def _windows(stages: Stages, days: Sequence[int]) -> dict[str, Observed]:
 
 
 def _scores(stages: Stages, models: Models, days: Sequence[int]) -> dict[str, Observed]:
-    """Scores predicted anew on `days`, and the ensembles of them, as the score stage makes them."""
+    """Scores predicted anew on `days`, and the ensembles of them, as the score stage makes them.
+
+    What an ensemble learns of it learns anew too, on the models' validation dates.
+    """
     if not models:
         return {}
     market = stages.market
-    panels = {}
-    for (model, horizon), (wanted, module) in models.items():
-        panel = np.full((stages.days, len(market.store.symbols)), np.nan, np.float32)
-        panel[list(days)] = standardise(predict(module, stages.samples[wanted][horizon], days, CHUNK))
-        panels[model, horizon] = panel
-    scores = with_ensembles(market, averaged([Scores(test=panels)]))
-    made = scores.test | {(NAIVE, 0): naive_scores(market, scored_days(scores))}
+    label = market.experiment.label
+    made: dict[tuple[str, int], Array] = {}
+    for horizon in label.days:
+        fold = _fold_scores(stages, {name: model for (name, h), model in models.items() if h == horizon}, horizon, days)
+        folds = with_ensembles(market, averaged([[fold]]), market.targets(label, horizon))
+        made |= tiled(folds, horizon, (stages.days, len(market.store.symbols))).test
+    scores = Scores(test=made)
+    made |= over_labels(market, scores).test | {(NAIVE, 0): naive_scores(market, scored_days(scores))}
     known = market.bar_rows * DAY + CLOSE
     return {f"scores.{model}.{horizon}d": Observed(panel, known) for (model, horizon), panel in made.items()}
+
+
+def _fold_scores(stages: Stages, models: Mapping[str, Trained], horizon: int, days: Sequence[int]) -> FoldScores:
+    """z-scores of one label's models on their validation dates and on `days`, and the agreements that are asked for."""
+    ensembles = stages.market.experiment.ensemble.values()
+    asked = any(ensemble.asks_agreement for ensemble in ensembles)
+    valid = next(iter(models.values())).valid
+    every, scores, found = [*valid, *days], {}, {}
+    for name, model in models.items():
+        samples = stages.samples[model.reads][horizon]
+        scores[name] = standardise(predict(model.module, samples, every, CHUNK)).astype(np.float32)
+        if asked and isinstance(model.module, SingleModule):
+            found[name] = agreements(model.module, samples, valid, every, chunk=CHUNK, seed=1)
+    return FoldScores(np.array(every), np.arange(len(every)) >= len(valid), scores, found)
 
 
 def _nav(market: Market, scores: Array) -> Array:

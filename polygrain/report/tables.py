@@ -51,7 +51,8 @@ def plain(evaluation: Evaluation, kinds: Sequence[str]) -> list[ModelFacts]:
 
 
 def _cases(evaluation: Evaluation, models: Sequence[ModelFacts]) -> Iterator[Case]:
-    for label_days in evaluation.facts.label_days:
+    """Label by label, then the ensembles over labels."""
+    for label_days in (*evaluation.facts.label_days, 0):
         for model in models:
             case = evaluation.case(model.name, label_days)
             if evaluation.series(case) is not None:

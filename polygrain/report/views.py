@@ -179,16 +179,19 @@ def _block(
         Line(model, roles.get(model, ""), tuple(_cell(row, heading) for heading in shown))
         for model, row in zip(models, rows)
     )
-    if label_days == 0:
+    if label_days:
+        return Block(f"{label_days}-day label", f"{label_days} 日标签", lines)
+    if any(line.role == "naive" for line in lines):
         return Block("For comparison", "对照", lines)
-    return Block(f"{label_days}-day label", f"{label_days} 日标签", lines)
+    return Block("Over labels", "跨标签平均", lines)
 
 
 def _blocks(frame: pl.DataFrame, facts: ReportFacts | None, shown: Sequence[Heading]) -> tuple[Block, ...]:
     numbers = frame.select(pl.exclude("label_days", "model")).to_dicts()
     rows = zip(frame["label_days"], frame["model"], numbers)
     blocks = []
-    for label_days, part in groupby(rows, key=lambda row: int(row[0])):
+    naive = None if facts is None else facts.naive
+    for (label_days, _), part in groupby(rows, key=lambda row: (int(row[0]), row[1] == naive)):
         lines = list(part)
         blocks.append(_block(label_days, [line[2] for line in lines], [line[1] for line in lines], facts, shown))
     return tuple(blocks)

@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from polygrain.errors import DataError
 from polygrain.models.gru import set_precision
 from polygrain.models.network import decode, dependencies, initialised, plugin_hashes
+from polygrain.models.single import SingleModule
 from polygrain.samples.windows import PanelFile, Samples, open_samples
 from polygrain.spec import Spec
 from polygrain.store.commit import JSON, code_fingerprint, commit_json, fingerprint
 from polygrain.store.panel import Array
 from polygrain.training.checkpoint import Checkpoint, Epoch, key_of, load_tensors, save_tensors
+from polygrain.training.critic import Critic
 from polygrain.training.device import find, repeatable
 from polygrain.training.fit import FitOptions, fit, one_thread, scores
 from polygrain.training.folds import Fold
@@ -32,7 +34,7 @@ class TrainTask(Spec):
     """All that one fit needs, as plain data: `network` is its JSON, paths are .npy files, `out` is the run folder.
 
     `targets` float32 [days, symbols] is NaN outside M_t; `members` bool [days, symbols] is U_t; the panels are the
-    granularities that the model reads, coarse to fine.
+    granularities that the model reads, coarse to fine. With `critic` the predictions hold agreements too.
     """
 
     model: str
@@ -46,6 +48,7 @@ class TrainTask(Spec):
     lookback: int
     options: FitOptions
     out: str
+    critic: bool = False
 
     @property
     def name(self) -> str:
@@ -114,11 +117,15 @@ class TaskResult:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Scores float32 [dates, symbols] of U_t at the validation and test dates `days`, else NaN; `test` marks these."""
+    """Scores float32 [dates, symbols] of U_t at the validation and test dates `days`, else NaN; `test` marks these.
+
+    `agreement` of the same shape is the critic's, where the task asked for one.
+    """
 
     days: tuple[int, ...]
     test: tuple[bool, ...]
     scores: Array
+    agreement: Array | None = None
 
 
 def train(task: TrainTask) -> TaskResult:
@@ -152,12 +159,27 @@ def load_model(task: TrainTask, samples: Samples) -> nn.Module:
 
 def predict(module: nn.Module, samples: Samples, days: Sequence[int], chunk: int) -> Array:
     """Scores float32 [days, symbols] of U_t at each of `days`, NaN elsewhere; row t sees t's window only."""
+    return _table(samples, days, lambda day, symbols: scores(module, samples, day, symbols, chunk))
+
+
+def agreements(
+    module: nn.Module, samples: Samples, valid: Sequence[int], days: Sequence[int], *, chunk: int, seed: int
+) -> Array:
+    """What the critic, learnt on the dates `valid`, says on `days`: float32 [days, symbols], as `predict` does."""
+    assert isinstance(module, SingleModule)
+    with one_thread(), repeatable(samples.device):
+        critic = Critic(module, samples)
+        critic.fit(valid, seed)
+    return _table(samples, days, lambda day, symbols: critic.agreement(day, symbols, chunk))
+
+
+def _table(samples: Samples, days: Sequence[int], values: Callable[[int, Tensor], Tensor]) -> Array:
     table = np.full((len(days), samples.symbols), np.nan, dtype=np.float32)
     with one_thread(), repeatable(samples.device):
         for row, day in enumerate(days):
             symbols = samples.scored(day)
             if len(symbols):
-                table[row, symbols.cpu().numpy()] = scores(module, samples, day, symbols, chunk).cpu().numpy()
+                table[row, symbols.cpu().numpy()] = values(day, symbols).cpu().numpy()
     return table
 
 
@@ -167,7 +189,9 @@ def read_predictions(path: Path) -> Predictions:
         raise DataError(str(path), "no predictions there; train first")
     tensors, _ = load_tensors(path)
     days, test = tensors["days"].tolist(), tensors["test"].tolist()
-    return Predictions(tuple(days), tuple(test), tensors["scores"].numpy())
+    agreement = tensors.get("agreement")
+    scores = tensors["scores"].numpy()
+    return Predictions(tuple(days), tuple(test), scores, None if agreement is None else agreement.numpy())
 
 
 def _fit(task: TrainTask, samples: Samples, key: str) -> ModelFacts:
@@ -194,14 +218,18 @@ def _fit(task: TrainTask, samples: Samples, key: str) -> ModelFacts:
 
 def _predict(task: TrainTask, samples: Samples, key: str) -> None:
     days = (*task.fold.valid, *task.fold.test)
-    key = fingerprint([key, list(days), _content(samples, days), _digest(samples.members_at(days))])
+    key = fingerprint([key, task.critic, list(days), _content(samples, days), _digest(samples.members_at(days))])
     if task.predictions_file.is_file() and load_tensors(task.predictions_file)[1] == key:
         return
+    module, chunk = load_model(task, samples), task.options.chunk
     tensors = {
-        "scores": torch.from_numpy(predict(load_model(task, samples), samples, days, task.options.chunk)),
+        "scores": torch.from_numpy(predict(module, samples, days, chunk)),
         "days": torch.tensor(days),
         "test": torch.tensor([False] * len(task.fold.valid) + [True] * len(task.fold.test)),
     }
+    if task.critic:
+        found = agreements(module, samples, task.fold.valid, days, chunk=chunk, seed=task.seed)
+        tensors["agreement"] = torch.from_numpy(found)
     save_tensors(task.predictions_file, tensors, key)
 
 

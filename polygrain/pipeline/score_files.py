@@ -1,0 +1,133 @@
+"""Score files: scores.parquet and seed_scores.parquet, written block by block and read back as panels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from polygrain.pipeline.market import Market
+from polygrain.pipeline.scoring import (
+    NAIVE,
+    SEGMENTS,
+    FoldScores,
+    Key,
+    Scores,
+    averaged,
+    label_members,
+    naive_scores,
+    over_labels,
+    predicted,
+    scored_days,
+    tiled,
+    with_ensembles,
+)
+from polygrain.store.panel import Array, Axes, from_table
+from polygrain.training.walk_forward import TrainTask
+
+SCHEMA = pl.Schema(
+    {
+        "segment": pl.String,
+        "model": pl.String,
+        "label_days": pl.Int32,
+        "date": pl.Date,
+        "symbol": pl.String,
+        "score": pl.Float32,
+    }
+)
+SEED_SCHEMA = pl.Schema(SCHEMA | {"seed": pl.Int32})
+
+
+def rows(market: Market, tasks: Sequence[TrainTask]) -> Iterator[pl.DataFrame]:
+    """scores.parquet, a block per segment, model and label: seeds averaged, the ensembles, then the naive composite.
+
+    At any time the models of one network and label are in memory, however many of both and of seeds there are; and
+    those of its other labels where an ensemble is over labels.
+    """
+    covered = np.zeros(len(market.store.bar_days), bool)
+    for labels in _by_network(tasks):
+        folds = ((days, averaged(map(predicted, seeds.values()))) for days, seeds in labels.items())
+        for scores in _scored(market, folds, labels):
+            covered = scored_days(scores)
+            yield from _blocks(market, scores)
+    yield from _blocks(market, Scores(test={(NAIVE, 0): naive_scores(market, covered)}))
+
+
+def seed_rows(market: Market, tasks: Sequence[TrainTask]) -> Iterator[pl.DataFrame]:
+    """seed_scores.parquet in the same way, a block per seed too: every seed's models and the ensembles of them."""
+    for labels in _by_network(tasks):
+        for seed in next(iter(labels.values())):
+            folds = ((days, predicted(seeds[seed])) for days, seeds in labels.items())
+            for scores in _scored(market, folds, labels):
+                for block in _blocks(market, scores):
+                    yield block.with_columns(pl.lit(seed, pl.Int32).alias("seed"))
+
+
+_Labels = dict[int, dict[int, list[TrainTask]]]
+
+
+def _by_network(tasks: Sequence[TrainTask]) -> list[_Labels]:
+    """Per network its tasks by label and seed, in the order of the tasks."""
+    groups: dict[str, _Labels] = {}
+    for task in tasks:
+        labels = groups.setdefault(task.network, {})
+        labels.setdefault(task.label_days, {}).setdefault(task.seed, []).append(task)
+    return list(groups.values())
+
+
+def _scored(market: Market, found: Iterable[tuple[int, list[FoldScores]]], labels: _Labels) -> Iterator[Scores]:
+    """One network's scores, label by label with the ensembles of each, then the ensembles over labels."""
+    wanted = {key for keys in label_members(market).values() for key in keys}
+    kept = Scores()
+    for label_days, folds in found:
+        (task, *_), *_ = labels[label_days].values()
+        targets = np.load(task.targets, mmap_mode="r", allow_pickle=False)
+        shape = len(market.store.bar_days), len(market.store.symbols)
+        scores = tiled(with_ensembles(market, folds, targets), label_days, shape)
+        yield scores
+        for segment in SEGMENTS:
+            panels = scores.segment(segment)
+            kept.segment(segment).update({key: panels[key] for key in wanted & set(panels)})
+    over = over_labels(market, kept)
+    if over.test:
+        yield over
+
+
+def _blocks(market: Market, scores: Scores) -> Iterator[pl.DataFrame]:
+    """One row per stock of U_t, a block per segment and key."""
+    days = pl.Series("date", market.store.bar_days, dtype=pl.Date)
+    symbols = pl.Series("symbol", market.store.symbols)
+    for segment in SEGMENTS:
+        for (model, horizon), panel in scores.segment(segment).items():
+            row, column = np.nonzero(np.isfinite(panel))
+            yield pl.select(
+                segment=pl.lit(segment),
+                model=pl.lit(model),
+                label_days=pl.lit(horizon, pl.Int32),
+                date=days.gather(row),
+                symbol=symbols.gather(column),
+                score=pl.Series(panel[row, column], dtype=pl.Float32),
+            )
+
+
+def read_scores(path: Path, market: Market) -> dict[Key, Array]:
+    """The test scores of scores.parquet as panels float32 [days with bars, symbols]."""
+    return {(model, horizon): panel for (model, horizon), panel in _panels(path, market, ("model", "label_days"))}
+
+
+def read_seed_scores(path: Path, market: Market) -> Iterator[tuple[int, Key, Array]]:
+    """The test scores of seed_scores.parquet (seed, (model, label_days), panel), one panel at a time."""
+    for (model, horizon, seed), panel in _panels(path, market, ("model", "label_days", "seed")):
+        yield seed, (model, horizon), panel
+
+
+def _panels(path: Path, market: Market, key: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], Array]]:
+    axes = Axes(tuple(market.store.bar_days), tuple(market.store.symbols))
+    test = pl.scan_parquet(path).filter(pl.col("segment") == "test")
+    for values in test.select(key).unique(maintain_order=True).collect(engine="streaming").iter_rows():
+        wanted = [pl.col(name) == value for name, value in zip(key, values)]
+        part = test.filter(*wanted).select("date", "symbol", "score").collect()
+        yield values, from_table(part, "score", axes).astype(np.float32)
