@@ -21,7 +21,7 @@ from polygrain.features.library import FEATURES, chosen, missing
 from polygrain.features.plan import available
 from polygrain.market.session import Session
 from polygrain.models.network import plugin_hashes
-from polygrain.pipeline import evaluating, facts, score_files, training
+from polygrain.pipeline import evaluating, explaining, facts, score_files, training
 from polygrain.pipeline.manifest import RunManifest, Trials
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.oracle import ORACLE, oracle_scores
@@ -54,6 +54,7 @@ STAGES = {
     "train": "Fit every model on every fold.",
     "score": "Turn predictions into scores and ensembles.",
     "evaluate": "Judge every score: Rank ICs and tracks.",
+    "explain": "Say which features, of which days, the networks' scores come from.",
     "report": "Write the tables, figures and the HTML page.",
 }
 
@@ -283,16 +284,29 @@ class _Job:
             self.manifest.facts["missing"] = list(judged.missing)
         return self.folder / outputs[0]
 
+    def explain(self) -> Path:
+        output = "explain.parquet"
+        chosen = explaining.explicable(self.tasks)
+        inputs = explaining.inputs(chosen, self.features_chosen)
+        if self.manifest.current("explain", inputs):
+            self.manifest.skip("explain")
+            return self.folder / output
+        with self.manifest.stage("explain", inputs, (output,)):
+            shares = explaining.shares(chosen, self.features_chosen, self.workers, self.progress)
+            write_parquet(shares, self.folder / output)
+        return self.folder / output
+
     def report(self) -> Path:
         evaluated = pl.read_parquet(self.folder / "rank_ic.parquet", columns=["model", "universe"]).unique()
         absent = self.manifest.facts.get("missing", [])
         assert isinstance(absent, list)
+        unexplained = explaining.left_out(self.tasks, pl.read_parquet(self.folder / "explain.parquet"))
         known = facts.report_facts(
             self.market,
             self.manifest,
             features=self.features_chosen,
             lacking=missing(available(self.market.store)),
-            missing=[str(sentence) for sentence in absent],
+            missing=[*map(str, absent), *unexplained],
             universes=[name for name in self.experiment.evaluation.universes if name in evaluated["universe"]],
             oracle=ORACLE in evaluated["model"],
             trials=self.trials.read(),

@@ -11,6 +11,7 @@ from polygrain.pipeline.market import Market
 from polygrain.pipeline.oracle import ORACLE
 from polygrain.pipeline.scoring import NAIVE
 from polygrain.pipeline.training import coarse_to_fine, folds
+from polygrain.report.explain import DATES, STOCKS
 from polygrain.report.facts import ConfigurationTried, Detail, FoldFacts, ModelFacts, ReportFacts, StageTime
 from polygrain.store.commit import JSON
 from polygrain.training.losses import LossName
@@ -53,6 +54,7 @@ def report_facts(
         fill=experiment.evaluation.fills[0],
         universe=universes[0],
         universes=tuple(universes),
+        weekly=tuple(granularity.name for granularity in experiment.granularity if granularity.bar == "week"),
         cost=experiment.evaluation.cost,
         headline=_headline(market),
         seeds=tuple(experiment.protocol.seeds),
@@ -128,6 +130,9 @@ def _conventions(market: Market) -> list[str]:
         "Excess: R_p − R_b unscaled by year or period; annualised: the difference of returns scaled to 242 days, never "
         "below 120 days. Counted from the close before the last track's first fill.",
         "Scores: z per date over U_t; ensembles average z-scores.",
+        "Where the scores come from: integrated gradients from 0, a feature's mean, summed over a day's bars; their "
+        f"mean size over {STOCKS} stocks of U_t on each of {DATES} evenly chosen test dates, of the last fold's model "
+        f"with seed {protocol.seeds[0]}; the shares of a model add up to 1.",
     ]
 
 

@@ -89,6 +89,7 @@ class ReportFacts(Spec):
     label_days          horizons of the labels, in the order of the tables
     rebalance, fill, universe    which evaluation the tables show (R88: 5, t1_vwap, all)
     universes           every evaluated universe, in the order of the tables
+    weekly              granularities whose look-back is counted in weeks
     cost                per round trip, a fraction
     headline            the model that the first screen judges: named before the results are known, never the best one
     seeds               seeds whose scores were averaged
@@ -114,6 +115,7 @@ class ReportFacts(Spec):
     cost: float
     headline: str
     seeds: tuple[int, ...]
+    weekly: tuple[str, ...] = ()
     folds: tuple[FoldFacts, ...] = ()
     stages: tuple[StageTime, ...] = ()
     configurations: tuple[ConfigurationTried, ...] = ()

@@ -21,6 +21,7 @@ from polygrain import __version__
 from polygrain.errors import DataError
 from polygrain.report.bars import BAR_FIGURES
 from polygrain.report.figures import LINE_FIGURES, PALETTE, Figure, latest_year
+from polygrain.report.origins import origins
 from polygrain.report.overview import overview
 from polygrain.report.recovered import recovered
 from polygrain.report.results import Evaluation, read_evaluation
@@ -42,23 +43,31 @@ FIGURE_TITLES = {
     "excess_of_combinations": ("Figures 6 and 7 · Excess, several granularities", "图 6、7 · 多颗粒度超额"),
     "excess_by_year": ("Figures 8 and 9 · Excess by year, several granularities", "图 8、9 · 多颗粒度分年度超额"),
     "latest_year": ("Figure 10 · Relative NAV of the latest year", "图 10 · 最近一年相对净值"),
+    "origins": ("Where the scores come from", "得分来源"),
+}
+FIGURE_NOTES = {
+    "origins": "A network’s own scores, by integrated gradients: a cell is the share that a feature of one day of the "
+    "look-back has in how far they move, a bar the feature’s share over all days; the shares of a model add up to "
+    "100%. How many dates and stocks are looked at stands under Conventions. A share says nothing of the sign, nor of "
+    "whether the scores are any good. File: explain.parquet",
 }
 _DARK = ("#9a9a9a", "#56b4e9", "#f0884a", "#2fc79b", "#e08cc0", "#e0b84a", "#8fd0f5", "#a5a8f0")
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Where the figures of one group stand; `switches` are the choices, one row of buttons each."""
+    """Where the figures of one group stand; `switches` are the choices, one row of buttons each; `note` or ""."""
 
     group: str
     title: str
     title_zh: str
     switches: tuple[tuple[str, ...], ...]
+    note: str
 
 
 def figures(evaluation: Evaluation) -> list[Figure]:
     """Every figure that the run has results for."""
-    return [figure for make in (*LINE_FIGURES, *BAR_FIGURES, latest_year) for figure in make(evaluation)]
+    return [figure for make in (*LINE_FIGURES, *BAR_FIGURES, latest_year, origins) for figure in make(evaluation)]
 
 
 def _slots(made: list[Figure]) -> dict[str, Slot]:
@@ -66,7 +75,7 @@ def _slots(made: list[Figure]) -> dict[str, Slot]:
     for group in dict.fromkeys(figure.group for figure in made):
         choices = [figure.choice for figure in made if figure.group == group]
         switches = tuple(tuple(dict.fromkeys(options)) for options in zip(*choices))
-        slots[group] = Slot(group, *FIGURE_TITLES[group], switches)
+        slots[group] = Slot(group, *FIGURE_TITLES[group], switches, FIGURE_NOTES.get(group, ""))
     return slots
 
 
@@ -179,8 +188,8 @@ def _write_all(folder: Path, contents: dict[str, bytes], suffix: str) -> None:
 def write_report(run: Path) -> Path:
     """Write RUN/tables/*.csv, RUN/figures/*.json and RUN/report.html, and return the last.
 
-    Equal inputs give equal bytes. Reads manifest.json, report_facts.json, rank_ic.parquet, seed_rank_ic.parquet and
-    nav.parquet of the run folder, nothing else.
+    Equal inputs give equal bytes. Reads manifest.json, report_facts.json, rank_ic.parquet, seed_rank_ic.parquet,
+    nav.parquet and explain.parquet of the run folder, nothing else.
     Errors: DataError names the file that is missing, incomplete or damaged.
     """
     evaluation = read_evaluation(run)

@@ -15,6 +15,7 @@ from polygrain.store.panel import Array
 
 RANK_IC_KEY = ("model", "label_days", "rebalance", "fill", "universe")
 NAV_KEY = (*RANK_IC_KEY, "selection")
+MODEL_KEY = ("model", "label_days")
 SELECTIONS = ("top10pct", "top100")
 
 
@@ -70,13 +71,24 @@ class Navs:
 
 
 @dataclass(frozen=True)
+class Shares:
+    """Where a model's scores come from at one granularity: [features, days back], the newest day first."""
+
+    granularity: str
+    features: tuple[str, ...]
+    values: Array
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """A run's Rank ICs and NAVs with the facts beside them; of trained models also the Rank ICs of single seeds."""
+    """A run's Rank ICs and NAVs with the facts beside them; of trained models also the Rank ICs of single seeds, and by
+    model and label where its scores come from, granularity by granularity."""
 
     facts: ReportFacts
     rank_ic: dict[tuple[object, ...], Series]
     nav: dict[tuple[object, ...], Navs]
     seeds: dict[tuple[object, ...], tuple[SeedSeries, ...]]
+    origins: dict[tuple[object, ...], tuple[Shares, ...]]
 
     def case(self, model: str, label_days: int) -> Case:
         """The evaluation that the tables show, of one model."""
@@ -121,14 +133,23 @@ def _navs(frame: pl.DataFrame) -> Navs:
     return Navs(tuple(days), panel("gross"), panel("net"), panel("benchmark"))
 
 
-def _read(run: Path, name: str, columns: tuple[str, ...]) -> pl.DataFrame:
+def _shares(frame: pl.DataFrame) -> tuple[Shares, ...]:
+    found = []
+    for (granularity,), part in frame.partition_by("granularity", as_dict=True).items():
+        features = tuple(part["feature"].unique().sort())
+        values = part.sort("feature", "days_back")["share"].to_numpy().reshape(len(features), -1)
+        found.append(Shares(str(granularity), features, values))
+    return tuple(found)
+
+
+def _read(run: Path, name: str, columns: tuple[str, ...], stage: str = "evaluate") -> pl.DataFrame:
     path = run / name
     if not path.is_file():
-        raise DataError(str(path), "the file is missing; run the evaluate stage first")
+        raise DataError(str(path), f"the file is missing; run the {stage} stage first")
     frame = pl.read_parquet(path)
     lacking = [column for column in columns if column not in frame.columns]
     if lacking:
-        raise DataError(f"{path}:{lacking[0]}", "the column is missing; rerun the evaluate stage")
+        raise DataError(f"{path}:{lacking[0]}", f"the column is missing; rerun the {stage} stage")
     return frame
 
 
@@ -138,6 +159,7 @@ def read_evaluation(run: Path) -> Evaluation:
     rank_ic = _read(run, "rank_ic.parquet", (*RANK_IC_KEY, "date", "rank_ic", "rank_ic_all")).sort(*RANK_IC_KEY, "date")
     seeds = _read(run, "seed_rank_ic.parquet", (*RANK_IC_KEY, "seed", "date", "rank_ic"))
     nav = _read(run, "nav.parquet", (*NAV_KEY, "track", "date", "gross", "net", "benchmark"))
+    shares = _read(run, "explain.parquet", (*MODEL_KEY, "granularity", "feature", "days_back", "share"), "explain")
     return Evaluation(
         facts,
         {key: _series(part) for key, part in rank_ic.partition_by(RANK_IC_KEY, as_dict=True).items()},
@@ -149,4 +171,5 @@ def read_evaluation(run: Path) -> Evaluation:
             key: _seed_series(part)
             for key, part in seeds.sort("seed", "date").partition_by(RANK_IC_KEY, as_dict=True).items()
         },
+        {key: _shares(part) for key, part in shares.partition_by(MODEL_KEY, as_dict=True).items()},
     )

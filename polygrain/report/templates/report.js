@@ -20,6 +20,8 @@
       if (trace.line) copy.line = { ...trace.line, color: hue };
       if (trace.marker) copy.marker = { ...trace.marker, color: hue };
       if (trace.error_x) copy.error_x = { ...trace.error_x, color: hue };
+      // From the background to the ink: light to dark on paper, dark to light on black.
+      if (trace.type === "heatmap") copy.colorscale = [[0, paper], [0.6, hue], [1, ink]];
       if (trace.error_y) copy.error_y = { ...trace.error_y, color: ink };
       return copy;
     });
@@ -36,10 +38,13 @@
       font: { family: css("--sans"), size: 13, color: ink },
       hoverlabel: { bgcolor: paper, bordercolor: rule, font: { color: ink, size: 12 } },
       legend: { ...figure.layout.legend, font: { size: 12, color: ink } },
-      xaxis: { ...axis(figure.layout.xaxis), tickangle: 0, nticks: Math.max(3, Math.floor(width / 110)) },
-      yaxis: axis(figure.layout.yaxis),
       shapes: (figure.layout.shapes || []).map(shape => ({ ...shape, line: { ...shape.line, color: color(0) } })),
     };
+    for (const name of Object.keys(layout).filter(key => /^[xy]axis/.test(key))) {
+      const given = layout[name], [from, to] = given.domain || [0, 1];
+      const ticks = { tickangle: 0, nticks: Math.max(3, Math.floor(width * (to - from) / 110)) };
+      layout[name] = { ...axis(given), ...(name[0] === "x" ? ticks : {}) };
+    }
     return [data, layout];
   }
 
@@ -49,6 +54,12 @@
     const matches = figures.filter(f => f.group === slot.dataset.group && chosen.every(option => f.choice.includes(option)));
     const place = slot.querySelector(".plot");
     if (place.querySelector(".waiting")) place.replaceChildren();
+    if (!matches.length) {
+      const said = Object.assign(document.createElement("p"), { className: "waiting", textContent: "Not in this run: see Missing, under Data and its flaws." });
+      Plotly.purge(place);
+      place.replaceChildren(said);
+      return;
+    }
     const [data, layout] = restyle(matches[0], place.clientWidth);
     Plotly.react(place, data, layout, { displayModeBar: false, responsive: true, scrollZoom: false });
   }
