@@ -177,6 +177,24 @@ def nav_rows(days: list[date], seed: int) -> pl.DataFrame:
     return pl.concat(frames)
 
 
+FEATURES = ("amihud", "range", "turnover")
+
+
+def explain_rows(days: int = 4) -> pl.DataFrame:
+    """Where the scores of the trained models come from: the same of each, falling with feature and day."""
+    shares = [(feature, back, 1 / (1 + place + back)) for place, feature in enumerate(FEATURES) for back in range(days)]
+    whole = sum(share for _, _, share in shares)
+    rows = [
+        (model["name"], label, model["granularity"], feature, back, share / whole)
+        for model in models()
+        if model["kind"] == "single"
+        for label in (5, 10)
+        for feature, back, share in shares
+    ]
+    columns = {"model": pl.String, "label_days": pl.Int32, "granularity": pl.String, "feature": pl.String}
+    return pl.DataFrame(rows, columns | {"days_back": pl.Int32, "share": pl.Float64}, orient="row")
+
+
 def write_run(
     folder: Path, *, count: int = 118, seed: int = 7, seeds: int = 1, oracle: bool = False, **changes: object
 ) -> Path:
@@ -194,6 +212,7 @@ def write_run(
         changes = {"simulated": True, "models": [*models()[:-1], ORACLE, models()[-1]]} | changes
     nav_rows(days, seed).write_parquet(folder / "nav.parquet")
     seed_rows(days, seed, seeds).write_parquet(folder / "seed_rank_ic.parquet")
+    explain_rows().write_parquet(folder / "explain.parquet")
     (folder / "report_facts.json").write_text(json.dumps(facts(**changes)), "utf-8")
     (folder / "manifest.json").write_text(json.dumps({"version": 1, "code": "ab12", "seeds": [1]}), "utf-8")
     return folder

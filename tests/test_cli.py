@@ -189,6 +189,7 @@ def test_the_run_folder(folder: Path) -> None:
     assert models
     assert {name.replace(".safetensors", ".json") for name in models} <= {p.name for p in (folder / "models").iterdir()}
     assert sorted(p.name for p in folder.glob("*.parquet")) == [
+        "explain.parquet",
         "nav.parquet",
         "rank_ic.parquet",
         "scores.parquet",
@@ -219,6 +220,14 @@ SCHEMAS = {
     "nav": KEY
     | {"selection": pl.String, "track": pl.Int32, "date": pl.Date}
     | dict.fromkeys(("gross", "net", "benchmark"), pl.Float64),
+    "explain": {
+        "model": pl.String,
+        "label_days": pl.Int32,
+        "granularity": pl.String,
+        "feature": pl.String,
+        "days_back": pl.Int32,
+        "share": pl.Float64,
+    },
 }
 
 
@@ -228,7 +237,8 @@ def test_the_tables_of_the_run_folder(folder: Path, name: str) -> None:
     assert dict(frame.schema) == SCHEMAS[name]
     assert frame.height
     key = [column for column in frame.columns if column in KEY or column in ("segment", "seed", "date", "symbol")]
-    key += [column for column in ("selection", "track") if column in frame.columns]
+    more = ("selection", "track", "granularity", "feature", "days_back")
+    key += [column for column in more if column in frame.columns]
     assert not frame.select(key).is_duplicated().any()
 
 
@@ -287,7 +297,11 @@ def test_a_second_call_skips_and_changes_no_bytes(folder: Path, polygrain: Comma
     assert called.code == 0
     assert called.out == f"Report: {folder.resolve() / 'report.html'}\n"
     lines = called.err.splitlines()
-    assert {line.partition(":")[0] for line in lines if line.endswith("(up to date)")} >= {"score", "evaluate"}
+    assert {line.partition(":")[0] for line in lines if line.endswith("(up to date)")} >= {
+        "score",
+        "evaluate",
+        "explain",
+    }
     assert not any(line.startswith(("features of", "evaluate: 1")) for line in lines)
     after = contents(folder.parent)
     timed = {f"{folder.name}/{name}" for name in TIMED}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from datetime import date
 from pathlib import Path
 
@@ -127,6 +128,9 @@ def test_locked_opened_and_counted(tmp_path: Path) -> None:
     judged = pl.read_parquet(folder / "rank_ic.parquet").filter(pl.col("rank_ic").is_not_nan())
     assert judged["date"].max() == date(2021, 7, 6)
     assert "are locked: nothing here has seen them. Opened so far: 0 times." in (folder / "report.html").read_text()
+    # The fold that the explanations look at ends there too.
+    assert json.loads((folder / "report_facts.json").read_text())["folds"][-1]["last_test"] == LOCK.isoformat()
+    assert not pl.read_parquet(folder / "explain.parquet").is_empty()
     locked = {path.name: path.read_bytes() for path in (folder / "models").iterdir()}
 
     run(folder, last="report", open_lock=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 
 import polars as pl
@@ -62,3 +63,30 @@ def test_every_network_from_bars_to_the_tables(tmp_path: Path) -> None:
     assert {"mixed", "mixed_tcn", "ensemble"} <= set(table("table6_biagru_multi"))
     assert table("table7_residual")[:3] == ["day", "60min", "residual"]
     assert {"day_gbdt", "day_linear", "day_transformer"} <= set(table("table5_biagru_single"))
+    check_origins(folder, {model for model in models if not model.endswith("gbdt")})
+
+
+def check_origins(folder: Path, explained: set[str]) -> None:
+    """Every network fitted by gradients is explained and drawn, the others are named."""
+    rows = pl.read_parquet(folder / "explain.parquet")
+    sums = dict(rows.group_by("model").agg(pl.col("share").sum()).iter_rows())
+    assert set(sums) == explained
+    assert all(abs(total - 1) < 1e-12 for total in sums.values())
+    facts = json.loads((folder / "report_facts.json").read_text())
+    assert (
+        "Where the scores come from is not said of day_gbdt, 60min_gbdt: not fitted by gradients." in facts["missing"]
+    )
+    assert {path.stem for path in (folder / "figures").glob("origins_*")} == {f"origins_{m}_5d" for m in explained}
+
+    drawn = json.loads((folder / "figures" / "origins_mixed_5d.json").read_text())["data"]
+    assert [trace["name"] for trace in drawn] == ["day", "day, all days", "60min", "60min, all days"]
+    for cells, bars in zip(drawn[::2], drawn[1::2]):
+        of_it = rows.filter(model="mixed", granularity=cells["name"])
+        assert cells["y"] == bars["y"]
+        assert sorted(cells["y"]) == sorted(of_it["feature"].unique())
+        assert cells["x"] == [0, 1, 2, 3, 4]
+        assert bars["x"] == sorted(bars["x"], reverse=True)
+        for feature, row, total in zip(cells["y"], cells["z"], bars["x"]):
+            expected = of_it.filter(feature=feature).sort("days_back")["share"]
+            assert row == [float(f"{share:.3g}") for share in expected]
+            assert abs(total - expected.sum()) <= 0.005 * total

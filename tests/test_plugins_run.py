@@ -95,7 +95,7 @@ def test_a_second_call_skips_and_the_run_folder_alone_repeats_the_run(folder: Pa
     called = polygrain("run", str(TINY), "--out", str(folder), *OPTIONS)
     assert called.code == 0
     skipped = {line.partition(":")[0] for line in called.err.splitlines() if line.endswith("(up to date)")}
-    assert skipped >= {"train", "score", "evaluate"}
+    assert skipped >= {"train", "score", "evaluate", "explain"}
     for plugin in (folder / "plugins").iterdir():
         assert plugin.read_bytes() == (EXAMPLES / plugin.name).read_bytes()
     elsewhere = folder.parent / "again"

@@ -7,12 +7,13 @@ import re
 from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import plotly.graph_objects as go
 import plotly.offline
 import polars as pl
 import pytest
-from reference_report import facts, models, write_run
+from reference_report import explain_rows, facts, models, write_run
 
 from polygrain.errors import DataError
 from polygrain.report.page import write_report
@@ -119,7 +120,7 @@ def test_nothing_from_the_run_becomes_markup(html: str, tmp_path: Path) -> None:
         data=[{"label": payload, "value": payload} for payload in PAYLOADS],
         configurations=[{"fingerprint": text, "first_run": text, "note": text} for text in PAYLOADS],
     )
-    for name in ("rank_ic", "nav"):
+    for name in ("rank_ic", "nav", "explain"):
         path = run / f"{name}.parquet"
         pl.read_parquet(path).with_columns(pl.col("model").replace(named)).write_parquet(path)
     (run / "manifest.json").write_text(json.dumps({payload: payload for payload in PAYLOADS}), "utf-8")
@@ -137,12 +138,15 @@ def test_nothing_from_the_run_becomes_markup(html: str, tmp_path: Path) -> None:
 def test_figures_are_plotly_figures_and_are_on_the_page(run: Path, html: str) -> None:
     shown = json.loads(next(text for kind, text in Page(html).scripts if kind == "application/json"))
     files = sorted((run / "figures").glob("*.json"))
-    # Two labels: Rank IC by model, cumulative Rank IC, and five kinds for two selections before and after costs.
-    assert len(files) == len(shown["figures"]) == 2 * (1 + 1 + 5 * 4)
+    # Two labels: Rank IC by model, cumulative Rank IC, five kinds for two selections before and after costs, and where
+    # the scores of six networks come from.
+    assert len(files) == len(shown["figures"]) == 2 * (1 + 1 + 5 * 4 + 6)
     for path in files:
         # Singles, or ensembles, of two encoders and the naive composite; else all of them.
         bars = {"figure4": 7, "figure5": 7, "figure6": 5, "figure7": 5, "figure8": 5, "figure9": 5}
         traces = go.Figure(json.loads(path.read_text("utf-8"))).data
+        # Where scores come from: days and their sums.
+        bars |= {"origins": 2}
         assert len(traces) == bars.get(path.name.partition("_")[0], 11)
         assert len({trace.name for trace in traces}) == len(traces)
 
@@ -164,6 +168,34 @@ def test_bars_are_as_high_as_the_tables_say(run: Path) -> None:
 def bars(run: Path, name: str) -> dict[str, dict[str, float]]:
     figure = json.loads((run / "figures" / f"{name}.json").read_text("utf-8"))
     return {trace["name"]: dict(zip(trace["x"], trace["y"])) for trace in figure["data"]}
+
+
+def test_where_scores_come_from(run: Path, html: str, tmp_path: Path) -> None:
+    def drawn(folder: Path) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((folder / "figures" / "origins_day_biagru_5d.json").read_text("utf-8"))
+        return found
+
+    # Of feature i and day j 1 / (1 + i + j), over their sum: 25/12 + 77/60 + 57/60 = 259/60. The largest feature is on
+    # top, time runs to the right, and the lightest colour is 0.
+    cells, bars = drawn(run)["data"]
+    assert cells["y"] == bars["y"] == ["amihud", "range", "turnover"]
+    assert cells["z"][1] == [float(f"{60 / 259 / (2 + back):.3g}") for back in range(4)]
+    assert bars["x"] == [round(125 / 259, 3), round(77 / 259, 3), round(57 / 259, 3)]
+    assert (cells["zmin"], cells["zmax"]) == (0, cells["z"][0][0])
+    layout = drawn(run)["layout"]
+    assert layout["xaxis"]["autorange"] == layout["yaxis"]["autorange"] == "reversed"
+    assert layout["xaxis"]["title"]["text"] == "days back"
+    assert "得分来源" in html
+
+    weeks = write_run(tmp_path / "weeks", count=30, weekly=["day"])
+    write_report(weeks)
+    assert drawn(weeks)["layout"]["xaxis"]["title"]["text"] == "weeks back"
+    none = write_run(tmp_path / "none", count=30)
+    explain_rows().clear().write_parquet(none / "explain.parquet")
+    assert "得分来源" not in write_report(none).read_text("utf-8")
+    (none / "explain.parquet").unlink()
+    with pytest.raises(DataError, match=r"explain\.parquet: the file is missing; run the explain stage first"):
+        write_report(none)
 
 
 def test_the_latest_year_starts_at_the_close_before_it(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def runs(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def test_a_second_run_and_other_workers_give_the_same_bytes(runs: list[Path]) -> None:
     control = whole(runs[0])
     names = [name.removeprefix("run/") for name in control if name.startswith("run/")]
-    for wanted in ("scores.parquet", "seed_scores.parquet", "rank_ic.parquet", "nav.parquet"):
+    for wanted in ("scores.parquet", "seed_scores.parquet", "rank_ic.parquet", "nav.parquet", "explain.parquet"):
         assert wanted in names
     assert sum(name.startswith("models/") and name.endswith(".safetensors") for name in names) == 2
     assert sum(name.startswith("tables/") and name.endswith(".csv") for name in names) >= 1
@@ -187,7 +187,8 @@ def test_what_is_up_to_date_is_not_done_again(
     before = {path: path.stat().st_mtime_ns for path in runs[1].rglob("*.*") if path.name not in TOLD}
     assert not called(command(runs[1], 2), monkeypatch)
     said = capsys.readouterr().err.splitlines()
-    assert [line.split(":")[0] for line in said if line.endswith("s (up to date)")] == ["train", "score", "evaluate"]
+    skipped = [line.split(":")[0] for line in said if line.endswith("s (up to date)")]
+    assert skipped == ["train", "score", "evaluate", "explain"]
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 

@@ -13,7 +13,7 @@ from polygrain.report.results import Evaluation, Shares
 from polygrain.store.panel import Array
 
 # In pixels: a feature's row, and what lies between two granularities (a row of dates, the next one's name).
-_ROW, _GAP, _TOP, _BELOW = 17, 74, 34, 104
+_ROW, _GAP, _TOP, _BELOW = 17, 70, 34, 100
 # Across: the days, and the bars beside them.
 _DAYS, _SUMS = (0.0, 0.74), (0.78, 1.0)
 
@@ -35,7 +35,9 @@ def origins(evaluation: Evaluation) -> list[Figure]:
 
 def _figure(shares: Sequence[Shares], hue: int, weekly: Sequence[str]) -> go.Figure:
     height = sum(_ROW * len(each.features) for each in shares) + _GAP * (len(shares) - 1)
-    most = float(max(each.values.max() for each in shares))
+    # One scale for all granularities, of the cells and of the bars.
+    most = max(float(each.values.max()) for each in shares)
+    longest = 1.05 * max(float(each.values.sum(axis=1).max()) for each in shares)
     figure = go.Figure(
         layout={
             "template": "none",
@@ -51,7 +53,7 @@ def _figure(shares: Sequence[Shares], hue: int, weekly: Sequence[str]) -> go.Fig
         bottom = max(0.0, top - _ROW * len(each.features) / height)
         unit = "weeks" if each.granularity in weekly else "days"
         figure.add_traces(_traces(each, number, hue, most, unit, height))
-        figure.update_layout(_axes(each, number, (bottom, top), unit))
+        figure.update_layout(_axes(each, number, (bottom, top), unit, longest))
         said = each.granularity if len(shares) == 1 else f"{each.granularity}: {each.values.sum():.0%}"
         place = {"x": 0, "y": top, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom"}
         figure.add_annotation(text=said, showarrow=False, font={"size": 14}, **place)
@@ -110,7 +112,9 @@ def _traces(shares: Shares, number: int, hue: int, most: float, unit: str, heigh
     return cells, bars
 
 
-def _axes(shares: Shares, number: int, domain: tuple[float, float], unit: str) -> dict[str, dict[str, object]]:
+def _axes(
+    shares: Shares, number: int, domain: tuple[float, float], unit: str, longest: float
+) -> dict[str, dict[str, object]]:
     """Time runs to the right, to the date that is scored."""
     days = shares.values.shape[1]
     below = {"anchor": f"y{_suffix(number)}", "showgrid": False, "zeroline": False, "ticks": ""}
@@ -121,15 +125,15 @@ def _axes(shares: Shares, number: int, domain: tuple[float, float], unit: str) -
             "autorange": "reversed",
             "tick0": 0,
             "dtick": 1 if days <= 12 else 5 if days <= 40 else 10,
-            "title": {"text": f"{unit} back"},
+            "title": {"text": f"{unit} back", "standoff": 6},
         },
         f"xaxis{_suffix(2 * number + 1)}": {
             **below,
             "domain": _SUMS,
             "showgrid": True,
-            "rangemode": "tozero",
+            "range": [0, longest],
             "tickformat": ".0%",
-            "title": {"text": f"all {unit}"},
+            "title": {"text": f"all {unit}", "standoff": 6},
         },
         f"yaxis{_suffix(number)}": {
             "anchor": f"x{_suffix(2 * number)}",
@@ -140,6 +144,7 @@ def _axes(shares: Shares, number: int, domain: tuple[float, float], unit: str) -
             "tickfont": {"size": 12},
             "showgrid": False,
             "zeroline": False,
+            "ticks": "",
             "automargin": True,
         },
     }

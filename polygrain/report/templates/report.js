@@ -42,7 +42,7 @@
     };
     for (const name of Object.keys(layout).filter(key => /^[xy]axis/.test(key))) {
       const given = layout[name], [from, to] = given.domain || [0, 1];
-      const ticks = { tickangle: 0, nticks: Math.max(3, Math.floor(width * (to - from) / 110)) };
+      const ticks = { tickangle: 0, nticks: Math.max(to - from < 0.5 ? 2 : 3, Math.floor(width * (to - from) / 110)) };
       layout[name] = { ...axis(given), ...(name[0] === "x" ? ticks : {}) };
     }
     return [data, layout];
