@@ -18,7 +18,8 @@ from polygrain.store.panel import Array
 from polygrain.training.fit import one_thread
 from polygrain.training.walk_forward import TrainTask, load_model
 
-# Of a fold's test dates and of each one's stocks: so many that a model costs seconds, whatever the market's size.
+# Of a fold's test dates and of each one's stocks: seconds a model, whatever the market's size. On the demo no feature's
+# total is more than 7% off the one over all 163 dates and 300 stocks, which takes 30 to 40 times as long.
 DATES = 8
 STOCKS = 64
 # Midpoints of the path: the sums miss the scores by a few hundredths of their spread, for the head has kinks.
