@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Annotated
 import typer
 
 from polygrain import __version__, pipeline
-from polygrain.config import Experiment, load
+from polygrain.config import Experiment, load, load_family
 from polygrain.errors import Interrupted, PolygrainError
 from polygrain.plugins import blaming
 from polygrain.progress import to_terminal
@@ -103,6 +104,23 @@ def prove(config: Config, overrides: Overrides = None) -> None:
     with _interruptible():
         for line in prove_experiment(load(config, overrides or ()), base=config.parent, progress=to_terminal()):
             typer.echo(line)
+
+
+@app.command()
+def tune(config: Config, overrides: Overrides = None, out: Out = None) -> None:
+    """Search for settings by validation losses, over the fields of the config's [tune]; a second call resumes.
+
+    Example: polygrain tune CONFIG --set tune.trials=30
+    """
+    from polygrain.pipeline.tuning import tune as search
+
+    family = load_family(config, overrides or ())
+    folder = out or Path("runs") / family.experiment.name
+    with _interruptible():
+        found = search(family, folder=folder, base=config.parent, progress=to_terminal())
+    typer.echo(f"Best of {found.trials} trials: {found.trial.number}, mean validation loss {found.trial.value:.6g}")
+    typer.echo(" ".join(f"--set {shlex.quote(each)}" for each in found.settings))
+    typer.echo(f"Config: {found.config.resolve()}")
 
 
 @app.callback(invoke_without_command=True)

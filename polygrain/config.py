@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,6 +27,7 @@ from polygrain.market.session import DAYS_A_WEEK
 from polygrain.models.network import NETWORKS, Network
 from polygrain.samples.labels import Label
 from polygrain.samples.windows import steps
+from polygrain.search import Tune, Value
 from polygrain.sources.source import SOURCES, Source
 from polygrain.spec import Spec
 from polygrain.training.protocol import Protocol
@@ -100,7 +104,7 @@ class Evaluation(Spec):
 class Experiment(Spec):
     """One run: a source, granularities, a universe, labels, a protocol, networks, ensembles and an evaluation.
 
-    An ensemble is made of every network that has one model for every granularity.
+    An ensemble is made of every network that has one model for every granularity. `tune` is for searches alone.
     """
 
     version: Literal[1]
@@ -118,6 +122,7 @@ class Experiment(Spec):
     network: dict[str, Annotated[Network, ByKind(NETWORKS)]] = Field(min_length=1)
     ensemble: dict[str, Annotated[Ensemble, ByKind(ENSEMBLES)]] = {}
     evaluation: Evaluation = Evaluation()
+    tune: Tune | None = None
 
     @property
     def plugin_hashes(self) -> dict[str, str]:
@@ -248,6 +253,41 @@ def _without_nulls(tree: dict[str, Any]) -> dict[str, Any]:
 
 def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     """The experiment in a TOML file, with `a.b=c` overrides applied; relative paths are relative to the file."""
+    return load_family(path, overrides).experiment
+
+
+@dataclass(frozen=True)
+class Family:
+    """An experiment, and the others that its config describes once some fields are set."""
+
+    experiment: Experiment
+    tree: dict[str, Any]
+    folder: Path
+
+    def member(self, values: Mapping[str, Value]) -> Experiment:
+        """The experiment with fields set by key as --set does, without `tune`; ConfigError names the first refused.
+
+        The config's file and its plug-ins are not read again: they may have changed meanwhile.
+        """
+        tree = deepcopy(self.tree)
+        for key, value in values.items():
+            _override(tree, setting(key, value))
+        tree |= {plugs.KEY: [plugin.model_dump() for plugin in self.experiment.plugins], "tune": None}
+        return decoding.decode(Experiment, tree, {"folder": self.folder})
+
+
+def setting(key: str, value: Value) -> str:
+    """The text KEY=VALUE that --set reads back as this value."""
+    return f"{key}={json.dumps(value, ensure_ascii=False)}"
+
+
+def load_family(path: Path, overrides: Sequence[str] = ()) -> Family:
+    """As `load`, with all that the config describes where fields are set."""
+    tree, folder = _read(path, overrides), path.resolve().parent
+    return Family(decode(tree, folder), tree, folder)
+
+
+def _read(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
     try:
         # -sig: some editors put a byte order mark first.
         text = path.read_text(encoding="utf-8-sig")
@@ -265,7 +305,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         raise ConfigError(str(path), f"is not valid TOML: {error}") from None
     for override in overrides:
         _override(tree, override)
-    return decode(tree, path.resolve().parent)
+    return tree
 
 
 def decode(tree: dict[str, Any], folder: Path) -> Experiment:

@@ -26,6 +26,10 @@ class DataError(_Refusal):
     """Data is refused; the place is FILE, FILE:ROW or FILE:ROW:COLUMN, rows counted from 1 without the header."""
 
 
+class Diverged(DataError):
+    """A fit whose loss or gradient is not finite; its settings are at fault rather than a file."""
+
+
 class CheckError(PolygrainError):
     """A check that the user asked for did not hold (prove, audit, certificate)."""
 

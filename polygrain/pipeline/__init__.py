@@ -78,20 +78,25 @@ def run(
         for ensemble in experiment.ensemble.values():
             ensemble.made_with()
     with pool(experiment.workers, experiment.plugins) as workers:
-        job = _Job(experiment, folder.resolve(), base.resolve(), workers, progress, open_lock)
+        job = Job(experiment, folder.resolve(), base.resolve(), workers, progress, open_lock)
         job.begin()
         made = folder
         with locked(job.folder):
             sweep_all(job.folder)
             # Not before: a run that is refused because another one is writing here changes nothing.
-            for plugin in experiment.plugins:
-                commit_bytes(job.folder / plugin.place, plugin.text.encode())
-            commit_bytes(job.folder / "config.toml", to_toml(experiment).encode())
+            write_config(experiment, job.folder / "config.toml")
             for name in STAGES:
                 made = job.stage(name)
                 if name == last:
                     break
         return made
+
+
+def write_config(experiment: Experiment, path: Path) -> None:
+    """Write the experiment as a config that `run` takes, its plug-ins beside it."""
+    for plugin in experiment.plugins:
+        commit_bytes(path.parent / plugin.place, plugin.text.encode())
+    commit_bytes(path, to_toml(experiment).encode())
 
 
 def sweep_all(folder: Path) -> None:
@@ -108,13 +113,19 @@ def store_folder(experiment: Experiment, folder: Path, base: Path) -> Path:
 
 
 @dataclass
-class _Job:
+class Job:
+    """One call on a run folder: its stages, each a method, and what they share.
+
+    With `searching` no day behind `protocol.lock_after` is seen, even where the lock box has been opened.
+    """
+
     experiment: Experiment
     folder: Path
     base: Path
     workers: Pool
     progress: Progress
-    open_lock: bool
+    open_lock: bool = False
+    searching: bool = False
 
     def begin(self) -> None:
         """Refuse a folder that holds another experiment's run."""
@@ -158,8 +169,8 @@ class _Job:
     def until(self) -> date | None:
         """The last day that may be seen, None where none is locked; an opening is counted before anything is seen."""
         lock_after = self.experiment.protocol.lock_after
-        if lock_after is None:
-            return None
+        if lock_after is None or self.searching:
+            return lock_after
         if self.open_lock:
             self.trials.open(self.configuration, self.trial(), date.today())
         return None if self.trials.is_opened(self.configuration) else lock_after
@@ -204,7 +215,7 @@ class _Job:
 
     @cached_property
     def tasks(self) -> list[TrainTask]:
-        return training.tasks(self.market, self.panels, self.folder)
+        return training.tasks(self.market, training.share(self.market, self.panels, self.folder), self.folder)
 
     def train(self) -> Path:
         inputs, outputs = training.inputs(self.tasks), training.outputs(self.tasks, self.folder)

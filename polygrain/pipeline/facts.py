@@ -69,6 +69,7 @@ def report_facts(
                 first_run=str(trial["first_run"]),
                 note=str(trial["note"]),
                 opened=None if trial["opened"] is None else str(trial["opened"]),
+                scored="validation" if trial["scored"] == "validation" else "test",
             )
             for trial in trials
         ),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -34,14 +34,21 @@ class _Facts(Spec):
     missing: list[str] = []
 
 
+Scored: TypeAlias = Literal["test", "validation"]
+
+
 class _Trial(Spec):
-    """A configuration tried; `opened` is the day on which the lock box was opened for it."""
+    """A configuration tried; `opened` is the day on which the lock box was opened for it.
+
+    `scored` says on which dates: those of a search's trials are validation dates alone.
+    """
 
     fingerprint: str
     first_run: str
     note: str
     plugins: dict[str, str] = {}
     opened: str | None = None
+    scored: Scored = "test"
 
 
 _TRIALS = TypeAdapter(list[_Trial])
@@ -116,7 +123,7 @@ class RunManifest:
 
 
 class Trials:
-    """STORE/trials.json: every configuration whose scores on test dates were made from this store's data.
+    """STORE/trials.json: every configuration whose scores on test dates, or losses in a search, are from this store.
 
     The list is shared by all runs on the store: each configuration tried lowers the significance of the best of them.
     """
@@ -133,12 +140,17 @@ class Trials:
         except (ValidationError, OSError):
             raise DataError(str(self.path), "is damaged; restore it, or count the trials before it by hand") from None
 
-    def add(self, fingerprint: str, facts: Mapping[str, JSON]) -> None:
-        """Append a configuration unless it is there."""
+    def add(self, fingerprint: str, facts: Mapping[str, JSON], scored: Scored = "test") -> None:
+        """Append a configuration unless it is there; one of a search that is now scored on test dates is of these."""
+        mine = {"fingerprint": fingerprint, **facts, "scored": scored}
         with self._alone():
             known = self.read()
-            if all(trial["fingerprint"] != fingerprint for trial in known):
-                commit_json(self.path, [*known, {"fingerprint": fingerprint, **facts}])
+            old = next((trial for trial in known if trial["fingerprint"] == fingerprint), None)
+            if old is None:
+                commit_json(self.path, [*known, mine])
+            elif old["scored"] == "validation" and scored == "test":
+                first = {"first_run": old["first_run"]}
+                commit_json(self.path, [{**old, **mine, **first} if trial is old else trial for trial in known])
 
     def is_opened(self, fingerprint: str) -> bool:
         """Whether the lock box has been opened for a configuration."""

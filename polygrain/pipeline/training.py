@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -56,14 +57,29 @@ def _first_test(wanted: date, days: Sequence[date]) -> int:
     return bisect_left(days, wanted)
 
 
-def tasks(market: Market, panels: Mapping[str, Path], folder: Path) -> list[TrainTask]:
-    """Every fit of the run; writes the targets and members that they share under RUN/samples."""
-    experiment = market.experiment
+@dataclass(frozen=True)
+class Shared:
+    """The files that all fits of a run read: members, targets by label days, panels by granularity."""
+
+    members: Path
+    targets: Mapping[int, Path]
+    panels: Mapping[str, Path]
+
+
+def share(market: Market, panels: Mapping[str, Path], folder: Path) -> Shared:
+    """Write the members and targets of a run under RUN/samples."""
+    label = market.experiment.label
     members = _save(folder / "samples" / "members.npy", market.members[market.bar_rows])
-    files = {g.name: panel_file(g, market, panels[g.name]) for g in coarse_to_fine(market)}
+    targets = {n: _save(folder / "samples" / f"targets-{n}d.npy", market.targets(label, n)) for n in label.days}
+    return Shared(members, targets, panels)
+
+
+def tasks(market: Market, shared: Shared, folder: Path) -> list[TrainTask]:
+    """Every fit of the run, whose models go below `folder`."""
+    experiment = market.experiment
+    files = {g.name: panel_file(g, market, shared.panels[g.name]) for g in coarse_to_fine(market)}
     found = []
     for horizon in experiment.label.days:
-        targets = _save(folder / "samples" / f"targets-{horizon}d.npy", market.targets(experiment.label, horizon))
         for network in experiment.network.values():
             for model, names in network.models(list(files)).items():
                 found += [
@@ -74,8 +90,8 @@ def tasks(market: Market, panels: Mapping[str, Path], folder: Path) -> list[Trai
                         seed=seed,
                         network=network.model_dump_json(),
                         panels=tuple(files[name] for name in names),
-                        targets=str(targets),
-                        members=str(members),
+                        targets=str(shared.targets[horizon]),
+                        members=str(shared.members),
                         lookback=experiment.protocol.lookback,
                         options=experiment.protocol.options,
                         out=str(folder),

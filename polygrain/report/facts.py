@@ -63,15 +63,16 @@ class StageTime(Spec):
 
 
 class ConfigurationTried(Spec):
-    """A configuration that was evaluated on these test dates, this one included; every one lowers the significance.
+    """A configuration that was evaluated on these dates, this one included; every one lowers the significance.
 
-    `opened` is the day on which the lock box was opened for it.
+    `opened` is the day on which the lock box was opened for it; a search's trials are scored on validation dates alone.
     """
 
     fingerprint: str
     first_run: str
     note: str = ""
     opened: str | None = None
+    scored: Literal["test", "validation"] = "test"
 
 
 class ReportFacts(Spec):

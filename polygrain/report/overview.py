@@ -89,13 +89,20 @@ def _reason(facts: ReportFacts, case: Case, comparison: Comparison | None, neede
     subject = f"{facts.headline}, {case.label_days}-day label, named before the results were known"
     if comparison is None:
         return f"{subject}."
-    tried = max(len(facts.configurations), 1)
     errors = abs(comparison.difference) / comparison.error if comparison.error > 0 else float("inf")
     return (
         f"{subject}: the daily Rank IC differs by {number(comparison.difference, 'difference')} on the same dates, "
         f"{errors:.1f} standard errors. Two-sided 5% needs {needed:.2f} with "
-        f"{tried} configuration{'s' if tried > 1 else ''} tried on these dates."
+        f"{_tried(facts)}."
     )
+
+
+def _tried(facts: ReportFacts) -> str:
+    """How many configurations were tried, and on which dates."""
+    searched = sum(tried.scored == "validation" for tried in facts.configurations)
+    tested = max(len(facts.configurations) - searched, 1)
+    said = f"{tested} configuration{'s' if tested > 1 else ''} tried on these dates"
+    return said + (f" and {searched} more on validation dates alone" if searched else "")
 
 
 def _rank_ic_tile(title: str, title_zh: str, row: Row) -> Tile:

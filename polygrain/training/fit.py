@@ -16,7 +16,7 @@ import torch
 from pydantic import Field, PositiveFloat, field_validator, model_validator
 from torch import Tensor, nn
 
-from polygrain.errors import ConfigError, DataError
+from polygrain.errors import ConfigError, DataError, Diverged
 from polygrain.models.encoder import set_generator
 from polygrain.models.gru import Precision, set_precision
 from polygrain.models.network import Network, SelfFitted, initialised
@@ -102,7 +102,7 @@ def fit(
     One date a step: loss = mean over the date's M_t; a SelfFitted network learns in its own way. Same seed, data,
     options and device (the samples') give the same bits, also when the fit was killed and goes on from its checkpoint.
     Sees training and validation dates only, whose labels end before the first test date. DataError where a fold has no
-    targets, or a loss or gradient is not finite (nothing is updated then).
+    targets; Diverged where a loss or gradient is not finite (nothing is updated then).
     """
     train, valid = samples.learnable(fold.train)[:: -options.every][::-1], samples.learnable(fold.valid)
     for part, days in (("training", train), ("validation", valid)):
@@ -185,7 +185,7 @@ class _Loop:
             _add(sums, self.valid_terms(day))
         found = Epoch.of(at.epoch, _divided(at.sums, len(train)), _divided(sums, len(valid)))
         if not math.isfinite(found.valid_loss):
-            raise DataError(self.where(), f"the validation loss is {found.valid_loss}; lower the learning rate")
+            raise Diverged(self.where(), f"the validation loss is {found.valid_loss}; lower the learning rate")
         at.history.append(found)
         if at.best is at.history[-1]:
             self.best = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
@@ -201,7 +201,7 @@ class _Loop:
         for name, value in (("loss", sum(terms.values())), ("gradient norm", norm)):
             if not math.isfinite(value):
                 reason = f"the {name} is {value} on day number {day}; lower the learning rate or look at its features"
-                raise DataError(self.where(), reason)
+                raise Diverged(self.where(), reason)
         self.optimizer.step()
         return terms
 

@@ -136,15 +136,15 @@ def train(task: TrainTask) -> TaskResult:
     """
     began = time.monotonic()
     samples = task.open()
-    key = _fit_key(task, samples)
-    kept = _model_facts(task, key)
-    facts = kept or _fit(task, samples, key)
-    # Of a kept model too: an earlier run may have been killed right after it wrote the weights.
-    commit_json(task.model_file.with_suffix(".json"), facts.model_dump(mode="json"))
-    task.checkpoint_file.unlink(missing_ok=True)
-    _predict(task, samples, key)
+    facts, fitted = _learnt(task, samples)
+    _predict(task, samples, facts.key)
     seconds = time.monotonic() - began
-    return TaskResult(task.name, task.model_file, task.predictions_file, facts, seconds, fitted=kept is None)
+    return TaskResult(task.name, task.model_file, task.predictions_file, facts, seconds, fitted)
+
+
+def learn(task: TrainTask) -> ModelFacts:
+    """Fit one task as `train` does, and score nothing: it sees training and validation dates only."""
+    return _learnt(task, task.open())[0]
 
 
 def load_model(task: TrainTask, samples: Samples) -> nn.Module:
@@ -192,6 +192,17 @@ def read_predictions(path: Path) -> Predictions:
     agreement = tensors.get("agreement")
     scores = tensors["scores"].numpy()
     return Predictions(tuple(days), tuple(test), scores, None if agreement is None else agreement.numpy())
+
+
+def _learnt(task: TrainTask, samples: Samples) -> tuple[ModelFacts, bool]:
+    """The fitted model's facts, and whether it was fitted now."""
+    key = _fit_key(task, samples)
+    kept = _model_facts(task, key)
+    facts = kept or _fit(task, samples, key)
+    # Of a kept model too: an earlier run may have been killed right after it wrote the weights.
+    commit_json(task.model_file.with_suffix(".json"), facts.model_dump(mode="json"))
+    task.checkpoint_file.unlink(missing_ok=True)
+    return facts, kept is None
 
 
 def _fit(task: TrainTask, samples: Samples, key: str) -> ModelFacts:
