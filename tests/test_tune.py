@@ -322,27 +322,29 @@ def test_a_search_killed_after_two_trials_ends_the_same(config: Path, runs: Path
     assert "tune 3 trials: 100%" in again.stderr
 
 
-def test_nothing_after_the_validation_dates_is_seen(config: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Targets and features of every later day are spoilt: the losses are the same to the bit."""
-    shared = training.share
+@pytest.mark.parametrize(("later", "same"), [(1, True), (0, False)])
+def test_nothing_after_the_validation_dates_is_seen(
+    config: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, later: int, same: bool
+) -> None:
+    """Targets and features of every later day are spoilt: the losses are the same bits; of one day more: they differ."""
+    share = training.share
 
     def spoilt(market: training.Market, panels: Mapping[str, Path], folder: Path) -> training.Shared:
-        found = shared(market, panels, folder)
-        last = max(fold.valid[-1] for fold in training.folds(market, 5))
-        targets = np.load(found.targets[5])
-        targets[last + 1 :] = 1e6
-        np.save(found.targets[5], targets)
+        found = share(market, panels, folder)
+        first = max(fold.valid[-1] for fold in training.folds(market, 5)) + later
         copy = folder / panels["day"].name
         shutil.copy(panels["day"].with_suffix(".json"), copy.with_suffix(".json"))
-        values = np.load(panels["day"])
-        assert last + 1 < len(values)
-        values[last + 1 :] = 1e6
-        np.save(copy, values)
+        for old, new in ((found.targets[5], found.targets[5]), (panels["day"], copy)):
+            values = np.load(old)
+            assert first < len(values)
+            values[first:] = 1e6
+            np.save(new, values)
         return training.Shared(found.members, found.targets, {"day": copy})
 
     monkeypatch.setattr(training, "share", spoilt)
-    tune(config, runs / "spoilt", "tune.trials=2")
-    assert rows(runs / "spoilt") == rows(runs / "whole")[:2]
+    folder = runs / f"spoilt{later}"
+    tune(config, folder, "tune.trials=2")
+    assert (rows(folder) == rows(runs / "whole")[:2]) == same
 
 
 def test_another_field_is_another_search_and_more_trials_are_not(config: Path, runs: Path) -> None:
@@ -354,9 +356,9 @@ def test_another_field_is_another_search_and_more_trials_are_not(config: Path, r
 
 
 def test_a_trial_that_diverges_does_not_end_the_search(config: Path, runs: Path) -> None:
-    with pytest.raises(DataError, match=r"^tune: none of 1 trials finished: every loss diverged; lower the ranges$"):
-        tune(config, runs / "wild", "tune.trials=1", "tune.field={'protocol.learning_rate'={choices=[1e30]}}")
-    assert [(row["state"], row["value"], row["folds"]) for row in rows(runs / "wild")] == [("diverged", "", "0")]
+    with pytest.raises(DataError, match=r"^tune: none of 2 trials finished: every loss diverged; lower the ranges$"):
+        tune(config, runs / "wild", "tune.trials=2", "tune.field={'protocol.learning_rate'={choices=[1e30]}}")
+    assert [(row["state"], row["value"], row["folds"]) for row in rows(runs / "wild")] == [("diverged", "", "0")] * 2
 
 
 def test_a_search_sees_nothing_behind_the_lock_even_where_it_is_open(config: Path, runs: Path) -> None:

@@ -94,11 +94,11 @@ class _Search:
         """Fingerprint of all that values depend on: the config, the fields, the code and the stored data."""
         experiment = self.job.experiment
         field: JSON = {key: each.model_dump(mode="json") for key, each in self.tune.field.items()}
-        libraries: JSON = [dependencies(network.model_dump_json()) for network in experiment.network.values()]
-        made_with: JSON = [code_fingerprint(*_CODE), torch.__version__, libraries, experiment.protocol.device]
-        return fingerprint(
-            [self.job.configuration, self.tune.seed, field, self.job.market.store.fingerprint(), made_with]
-        )
+        libraries = [dependencies(network.model_dump_json()) for network in experiment.network.values()]
+        libraries = [*libraries, torch.__version__, find_optuna().__version__]
+        data, code = self.job.market.store.fingerprint(), code_fingerprint(*_CODE)
+        configuration: JSON = [self.job.configuration, experiment.plugin_hashes, experiment.protocol.device]
+        return fingerprint([configuration, field, self.tune.seed, data, code, libraries])
 
     @cached_property
     def shared(self) -> training.Shared:
