@@ -326,7 +326,7 @@ def test_a_search_killed_after_two_trials_ends_the_same(config: Path, runs: Path
 def test_nothing_after_the_validation_dates_is_seen(
     config: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, later: int, same: bool
 ) -> None:
-    """Targets and features of every later day are spoilt: the losses are the same bits; of one day more: they differ."""
+    """Spoil targets and features of every later day: the losses are the same bits; of one day more: they differ."""
     share = training.share
 
     def spoilt(market: training.Market, panels: Mapping[str, Path], folder: Path) -> training.Shared:
@@ -371,3 +371,21 @@ def test_a_search_sees_nothing_behind_the_lock_even_where_it_is_open(config: Pat
     assert len(np.load(runs / "opened" / "samples" / "targets-5d.npy")) == len(
         np.load(runs / "locked" / "samples" / "targets-5d.npy")
     )
+
+
+def test_a_list_of_configurations_from_before_searches_is_read(tmp_path: Path) -> None:
+    old = {"fingerprint": "a", "first_run": "2026-01-04", "note": "tiny: day", "opened": "2026-01-05", "plugins": {}}
+    (tmp_path / "trials.json").write_text(json.dumps([old]))
+    trials = Trials(tmp_path)
+    trials.add("b", {"first_run": "2026-02-01", "note": "trial 0"}, "validation")
+    # One that was scored on test dates stays so, and one of a search that is scored there moves up in its place.
+    trials.add("a", {"first_run": "2026-02-01", "note": "trial 1"}, "validation")
+    trials.add("c", {"first_run": "2026-02-02", "note": "other"})
+    trials.add("b", {"first_run": "2026-02-03", "note": "chosen"})
+    found = [(each["fingerprint"], each["scored"], each["first_run"], each["note"]) for each in trials.read()]
+    assert found == [
+        ("a", "test", "2026-01-04", "tiny: day"),
+        ("b", "test", "2026-02-01", "chosen"),
+        ("c", "test", "2026-02-02", "other"),
+    ]
+    assert trials.is_opened("a")
