@@ -124,7 +124,7 @@ def test_heads_must_share_the_width() -> None:
 
 def test_parameters_on_the_page() -> None:
     page = (Path(__file__).parents[1] / "docs" / "how-to" / "networks.md").read_text(encoding="utf-8")
-    blocks = [tomllib.loads(block.split("```")[0])["network"] for block in page.split("```toml\n")[1:]]
+    blocks = [tomllib.loads(block.split("```")[0]).get("network", {}) for block in page.split("```toml\n")[1:]]
     networks = {name: decode(json.dumps(line)) for block in blocks for name, line in block.items()}
     said = dict(re.findall(r"^\| (\w+) \| ([\d,]+) \|$", page, re.MULTILINE))
     assert set(said) == set(networks) - {"gbdt"}
