@@ -336,3 +336,45 @@ def test_the_table_by_year_holds_every_model_and_all_dates(evaluation: Evaluatio
     assert both.height == factors.height
     for row in both.to_dicts():
         assert (row["all"], row["all_se"]) == (pytest.approx(row["rank_ic"]), pytest.approx(row["rank_ic_se"]))
+
+
+def test_pairs_of_models_by_loops(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", count=40, seeds=3)
+    rows = pl.read_parquet(run / "rank_ic.parquet").filter(universe="all", rebalance=5)
+    ics = {
+        key: dict(zip(part["date"], part["rank_ic"]))
+        for key, part in rows.group_by("model", "label_days", maintain_order=True)
+    }
+    seeds = {
+        key: dict(zip(part["date"], part["rank_ic"]))
+        for key, part in pl.read_parquet(run / "seed_rank_ic.parquet").group_by("model", "label_days", "seed")
+    }
+    made = {(row["model"], row["label_days"]): row for row in frame(read_evaluation(run), "model_pairs").to_dicts()}
+    assert len(made) == 2 * 10
+    for row, column in (("30min", "day"), ("ensemble1_biagru", "60min")):
+        values = [
+            ics[row, 10][day] - other
+            for day, other in ics[column, 10].items()
+            if ics[row, 10][day] is not None and other is not None
+        ]
+        mean = sum(values) / len(values)
+        variance = sum((v - mean) ** 2 for v in values) / len(values)
+        for lag in range(1, 16):
+            pairs = zip(values[lag:], values[:-lag])
+            variance += 2 * (1 - lag / 16) * sum((a - mean) * (b - mean) for a, b in pairs) / len(values)
+        found = made[row, 10]
+        assert (found[column], found[f"{column}_se"]) == (
+            pytest.approx(mean),
+            pytest.approx((max(variance, 0) / len(values)) ** 0.5),
+        )
+        means = []
+        for seed in (1, 2, 3):
+            pairs_ = [(seeds[row, 10, seed][day], seeds[column, 10, seed][day]) for day in seeds[row, 10, seed]]
+            gaps = [a - b for a, b in pairs_ if a is not None and b is not None]
+            means.append(sum(gaps) / len(gaps))
+        centre = sum(means) / 3
+        assert found[f"{column}_seed_std"] == pytest.approx((sum((m - centre) ** 2 for m in means) / 2) ** 0.5)
+        assert made[column, 10][row] == pytest.approx(-mean)
+    assert made["day", 5]["day"] is None
+    assert made["day", 5]["naive_seed_std"] is None
+    assert made["day", 5]["naive"] is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -73,6 +74,32 @@ def seed_std(evaluation: Evaluation, case: Case) -> float | None:
     if len(seeds) < 2:
         return None
     return float(np.std([statistics.track_means(seed.rank_ic, case.rebalance).mean for seed in seeds], ddof=1))
+
+
+def seed_difference_std(evaluation: Evaluation, case: Case, other: Case) -> float | None:
+    """Standard deviation (ddof 1) over seeds of the mean difference of their daily Rank ICs, seed by seed.
+
+    None with fewer than two seeds that both have.
+    """
+    theirs = {seed.seed: seed.rank_ic for seed in evaluation.seeds.get(other.key, ())}
+    pairs = [(s.rank_ic, theirs[s.seed]) for s in evaluation.seeds.get(case.key, ()) if s.seed in theirs]
+    if len(pairs) < 2:
+        return None
+    means = [statistics.paired_difference(*pair, 3 * case.rebalance)[0] for pair in pairs]
+    return float(np.std(means, ddof=1))
+
+
+def pair_row(evaluation: Evaluation, case: Case, others: Sequence[Case]) -> Row:
+    """A model's Rank IC less each other one's, by its name: paired by date, Newey-West error `_se`, and over seeds
+    `_seed_std`."""
+    row: Row = {"label_days": case.label_days, "model": case.model}
+    for other in others:
+        found = against(evaluation, case, other)
+        if found is not None:
+            spread = seed_difference_std(evaluation, case, other)
+            name = other.model
+            row |= {name: found.difference, f"{name}_se": found.error, f"{name}_seed_std": spread}
+    return row
 
 
 def factor_row(evaluation: Evaluation, case: Case) -> Row:

@@ -14,7 +14,15 @@ import polars as pl
 from polygrain.evaluation import statistics
 from polygrain.report.facts import ModelFacts
 from polygrain.report.results import Case, Evaluation
-from polygrain.report.rows import FACTOR_COLUMNS, Row, annualised_excess, factor_row, rank_ic_year_row, year_row
+from polygrain.report.rows import (
+    FACTOR_COLUMNS,
+    Row,
+    annualised_excess,
+    factor_row,
+    pair_row,
+    rank_ic_year_row,
+    year_row,
+)
 
 PERIODS = {5: "weekly", 10: "biweekly"}
 FILLS = ("t0_close", "t1_vwap", "t1_open", "t1_close")
@@ -212,6 +220,23 @@ def rank_ic_by_year(evaluation: Evaluation) -> Table | None:
     return table_of("rank_ic_by_year", "Rank IC by year", "分年度 Rank IC", columns, rows) if columns else None
 
 
+def model_pairs(evaluation: Evaluation) -> Table | None:
+    """Every model's Rank IC less every other's of the same label, and less those over labels and the naive one's."""
+    cases = list(_cases(evaluation, in_order(evaluation.facts.models, ("single", *MULTI, "residual"))))
+    over_labels = [case for case in cases if case.label_days == 0]
+    rows: list[Row] = []
+    for case in cases:
+        beside = [other for other in cases if other.label_days == case.label_days]
+        rows.append(pair_row(evaluation, case, [*beside, *over_labels, *_naive(evaluation)]))
+    names = list(dict.fromkeys(case.model for case in [*cases, *_naive(evaluation)]))
+    if len(names) < 2:
+        return None
+    columns = [f"{name}{tail}" for name in names for tail in ("", "_se", "_seed_std")]
+    title = "Rank IC, row less column, paired by date; bold: beyond chance at 5% over all pairs (Bonferroni)"
+    title_zh = "Rank IC 之差（行减列），按日配对；粗体：全部配对 5% 显著"
+    return table_of("model_pairs", title, title_zh, columns, rows)
+
+
 def table3(evaluation: Evaluation) -> Table | None:
     """Rank IC by rebalance period and fill price: the published eight columns, then any other that was evaluated."""
     rows: list[Row] = []
@@ -293,7 +318,7 @@ def figure12(evaluation: Evaluation) -> Table | None:
 
 TABLES: tuple[Callable[[Evaluation], Table | None], ...] = (
     *(table1, table2, table3, table4, table5, table6, table7),
-    *(figure8, figure9, rank_ic_by_year, figure11, figure12),
+    *(figure8, figure9, rank_ic_by_year, model_pairs, figure11, figure12),
 )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from itertools import groupby
+from statistics import NormalDist
 
 import polars as pl
 
@@ -21,7 +22,8 @@ TWO_SIDED = 1.96
 class Heading:
     """A printed column: its data column, the heading it stands under in both languages, and how numbers are written.
 
-    `error` names the column of its standard error, printed behind ±.
+    `error` names the column of its standard error, printed behind ±, `spread` that of its deviation over seeds. A
+    difference is strong beyond `threshold` errors.
     """
 
     column: str
@@ -31,11 +33,13 @@ class Heading:
     group: str = ""
     group_zh: str = ""
     error: str = ""
+    spread: str = ""
+    threshold: float = TWO_SIDED
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A formatted figure; `error` is its standard error; `strong` marks a difference of more than 1.96 errors."""
+    """A formatted figure; `error` is its standard error; `strong` marks a difference of many errors."""
 
     text: str
     error: str = ""
@@ -126,12 +130,26 @@ def _rank_ic_year_heading(span: str) -> Heading:
     return Heading(span, label, label_zh, "ic", error=f"{span}_se")
 
 
+def _pair_headings(columns: Sequence[str]) -> list[Heading]:
+    """A column per model; a difference is strong at 5% over all pairs, by Bonferroni."""
+    models = [column for column in columns if f"{column}_se" in columns]
+    threshold = NormalDist().inv_cdf(1 - 0.025 / max(1, len(models) * (len(models) - 1) // 2))
+    return [
+        Heading(
+            model, f"− {model}", "", "difference", error=f"{model}_se", spread=f"{model}_seed_std", threshold=threshold
+        )
+        for model in models
+    ]
+
+
 def headings(name: str, columns: Sequence[str]) -> list[Heading]:
     """The headings of a table's columns."""
     if name.startswith("table3"):
         return [_rebalance_heading(column) for column in columns]
     if name == "rank_ic_by_year":
         return [_rank_ic_year_heading(column) for column in columns if not column.endswith("_se")]
+    if name == "model_pairs":
+        return _pair_headings(columns)
     if "_by_year" in name:
         return [_year_heading(column) for column in columns if not column.endswith("_se")]
     if "_by_universe" in name:
@@ -158,13 +176,21 @@ def number(value: float | None, form: str) -> str:
 
 def _cell(row: dict[str, float | None], heading: Heading) -> Cell:
     value, error = row.get(heading.column), row.get(heading.error) if heading.error else None
-    strong = heading.form == "difference" and value is not None and error is not None and abs(value) > TWO_SIDED * error
+    far = value is not None and error is not None and abs(value) > heading.threshold * error
+    spread = row.get(heading.spread) if heading.spread else None
     return Cell(
         number(value, heading.form),
-        "" if error is None else f"± {number(error, 'percent' if heading.form == 'percent' else 'ic')}",
-        strong,
+        _uncertainty(error, spread, "percent" if heading.form == "percent" else "ic"),
+        heading.form == "difference" and far,
         value is not None and value < 0,
     )
+
+
+def _uncertainty(error: float | None, spread: float | None, form: str) -> str:
+    """± .012, and in brackets what seeds differ by."""
+    if error is None:
+        return ""
+    return f"± {number(error, form)}" + ("" if spread is None else f" (seeds {number(spread, form)})")
 
 
 def _block(
