@@ -8,18 +8,30 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-PATH = Path(__file__).parents[1] / "bench" / "recovery.py"
+from polygrain.ensembles.ensemble import ENSEMBLES
+from polygrain.models.network import NETWORKS
+
+BENCH = Path(__file__).parents[1] / "bench"
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, BENCH / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="module")
 def recovery() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("recovery", PATH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["recovery"] = module
-    spec.loader.exec_module(module)
-    return module
+    return script("recovery")
+
+
+@pytest.fixture(scope="module")
+def models(recovery: ModuleType) -> ModuleType:
+    return script("models")
 
 
 def test_pooled_by_hand(recovery: ModuleType) -> None:
@@ -54,3 +66,27 @@ def test_claims_with_signals(recovery: ModuleType, lead: float, ensemble: float,
 def test_the_claim_without_signals(recovery: ModuleType, level: float, held: bool) -> None:
     _, claims = recovery.without(markets(recovery, {"day": 0.0, "ensemble": level, "naive": 0.5}, {}))
     assert [claim[1] for claim in claims] == [held]
+
+
+def test_every_kind_is_compared(models: ModuleType) -> None:
+    experiment = models.experiment(11)
+    assert {network.kind for network in experiment.network.values()} == set(NETWORKS)
+    assert {ensemble.kind for ensemble in experiment.ensemble.values()} == set(ENSEMBLES)
+    weights = {network.reconstruction for network in experiment.network.values() if network.kind == "residual"}
+    assert weights == {0.0, 0.01, 0.1, 1.0}
+
+
+@pytest.mark.parametrize(("mixed", "held"), [(0.2, True), (0.17, False)])
+def test_the_claim_on_what_reads_several(models: ModuleType, mixed: float, held: bool) -> None:
+    rng = np.random.default_rng(2)
+    levels = {"day": 0.15, "30min_tcn": 0.19, "mixed": mixed, "ensemble": 0.21, "naive": 0.05, "oracle": 0.3}
+    made = [{name: level + 0.05 * rng.standard_normal(160) for name, level in levels.items()} for _ in range(5)]
+    lines, [(claim, holds)] = models.compared(made)
+    assert holds == held
+    assert "worse than 30min_tcn by" in claim
+    # Pairs below their two headings, the best model first: antisymmetric.
+    first = lines.index("difference of row and column in standard errors") + 2
+    pairs = np.array([line.split()[1:] for line in lines[first : first + 4]], dtype=float)
+    assert lines[1].split()[1] == "ensemble"
+    np.testing.assert_array_equal(pairs, -pairs.T)
+    assert pairs[0, 3] > 3
