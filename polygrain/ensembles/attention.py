@@ -1,4 +1,4 @@
-"""One weight per member, learnt from Rank ICs' smooth relative.
+"""One weight per member, learnt by the IC of their sum.
 
 Shape suffixes: M members, D dates, S symbols, N symbols of one date with scores and a target.
 """
@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from polygrain.ensembles.ensemble import Ensemble, Known, Rule, ensemble
+from polygrain.ensembles.ensemble import Ensemble, Known, Members, Rule, ensemble
 from polygrain.store.panel import Array
 
 _STEPS = 100
@@ -32,7 +32,13 @@ class Attention(Ensemble):
     def rule(self, known: Known) -> Rule:
         """Find the fold's weights."""
         weight_M = self.weights(known)
-        return lambda members: np.tensordot(weight_M, members.score_MDS, axes=1)
+
+        def combined(members: Members) -> Array:
+            # Member by member: a matrix product's order of addition may depend on how many columns there are.
+            total: Array = sum(weight * z_DS for weight, z_DS in zip(weight_M, members.score_MDS))
+            return total
+
+        return combined
 
     def weights(self, known: Known) -> Array:
         """w, float64 [M]; they add up to 1."""
