@@ -105,12 +105,18 @@ def year_spans(days: Sequence[date]) -> dict[int, slice]:
     return spans
 
 
+def daily_excess(portfolio: Array, benchmark: Array) -> Array:
+    """r_p − r_b [tracks, n days] of NAV [tracks, n + 1 closes]."""
+    excess: Array = portfolio[:, 1:] / portfolio[:, :-1] - benchmark[:, 1:] / benchmark[:, :-1]
+    return excess
+
+
 def excess_error(portfolio: Array, benchmark: Array, lag: int) -> tuple[int, float]:
     """Number of days n, and the standard error of the mean daily r_p − r_b, of NAV [tracks, n + 1 closes].
 
     Newey-West over days of the mean over tracks. n times it is the error of R_p − R_b, compounding left aside.
     """
-    excess = (portfolio[:, 1:] / portfolio[:, :-1] - benchmark[:, 1:] / benchmark[:, :-1]).mean(axis=0)
+    excess = daily_excess(portfolio, benchmark).mean(axis=0)
     return len(excess), newey_west(excess, lag)[1]
 
 
