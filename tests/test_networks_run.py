@@ -69,19 +69,21 @@ def test_every_network_from_bars_to_the_tables(tmp_path: Path) -> None:
 def check_origins(folder: Path, explained: set[str]) -> None:
     """Every network fitted by gradients is explained and drawn, the others are named."""
     rows = pl.read_parquet(folder / "explain.parquet")
-    sums = dict(rows.group_by("model").agg(pl.col("share").sum()).iter_rows())
-    assert set(sums) == explained
-    assert all(abs(total - 1) < 1e-12 for total in sums.values())
+    sums = rows.group_by("model", "label_days").agg(pl.col("share").sum())
+    assert set(sums["model"]) == explained
+    assert sums["share"].is_between(1 - 1e-12, 1 + 1e-12).all()
     facts = json.loads((folder / "report_facts.json").read_text())
     assert (
         "Where the scores come from is not said of day_gbdt, 60min_gbdt: not fitted by gradients." in facts["missing"]
     )
-    assert {path.stem for path in (folder / "figures").glob("origins_*")} == {f"origins_{m}_5d" for m in explained}
+    assert {path.stem for path in (folder / "figures").glob("origins_*")} == {
+        f"origins_{m}_{days}d" for m in explained for days in (5, 2)
+    }
 
     drawn = json.loads((folder / "figures" / "origins_mixed_5d.json").read_text())["data"]
     assert [trace["name"] for trace in drawn] == ["day", "day, all days", "60min", "60min, all days"]
     for cells, bars in zip(drawn[::2], drawn[1::2]):
-        of_it = rows.filter(model="mixed", granularity=cells["name"])
+        of_it = rows.filter(model="mixed", label_days=5, granularity=cells["name"])
         assert cells["y"] == bars["y"]
         assert sorted(cells["y"]) == sorted(of_it["feature"].unique())
         assert cells["x"] == [0, 1, 2, 3, 4]

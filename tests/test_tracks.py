@@ -7,8 +7,11 @@ from pydantic import ValidationError
 from random_markets import quotes_of, random_quotes, tape_of
 
 from polygrain.errors import ConfigError, DataError
-from polygrain.evaluation.tracks import SELECTIONS, Selection, Tracks, benchmark_nav, rebalanced, tracks
+from polygrain.evaluation import rebalance as rebalancing
+from polygrain.evaluation.rebalance import Wanted
+from polygrain.evaluation.tracks import SELECTIONS, Selection, Tracks, benchmark_nav, ranking, tracks
 from polygrain.execution.fills import FILLS
+from polygrain.execution.ledger import Holdings
 from polygrain.execution.quotes import Quotes
 from polygrain.store.panel import Array, Axes, Panel
 
@@ -21,7 +24,20 @@ def bools(text: str) -> Array:
 
 def run(quotes: Quotes, scores: Array, members: Array, rule: Selection, **changes: object) -> Tracks:
     settings = {"rebalance": 5, "fill": "t1_vwap", "cost": COST, "days": range(1, len(quotes.axes.days)), **changes}
-    return tracks(Panel(quotes.axes, scores), members, quotes, rule, **settings)
+    ranked = ranking(Panel(quotes.axes, scores), members, quotes, settings["days"])
+    ((result,),) = tracks([ranked], members, quotes, [rule], **settings)
+    return result
+
+
+def rebalanced(before: Array, cash: float, buyable: Array, sellable: Array, *, ranked: Array, number: int) -> Array:
+    """Values [symbols] of one portfolio after a rebalance."""
+    held = np.flatnonzero(before)
+    holdings = Holdings(np.zeros(len(held), int), held, before[held])
+    wanted = Wanted(np.zeros(len(ranked), int), np.asarray(ranked, int), np.array([number]))
+    after = rebalancing.rebalanced(holdings, np.array([cash]), buyable, sellable, wanted)
+    values = np.zeros(len(before))
+    values[after.column_H] = after.value_H
+    return values
 
 
 def test_one_track_by_hand() -> None:
@@ -252,4 +268,48 @@ def test_refusals() -> None:
         run(quotes, scores, members, rule, fill="t2_open")
     other = Axes(quotes.axes.days, ("000001.SZ", "000002.SZ", "000004.SZ"))
     with pytest.raises(DataError, match=r"^scores: their days or symbols"):
-        tracks(Panel(other, scores), members, quotes, rule, rebalance=5, fill="t1_vwap", cost=0.0, days=range(9))
+        ranking(Panel(other, scores), members, quotes, range(9))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_portfolios_side_by_side_are_those_alone_to_the_bit(seed: int) -> None:
+    generator, quotes, members, scores = market_of(seed)
+    days = range(1, len(members))
+    panels = [scores, generator.normal(size=scores.shape), -scores]
+    rules = [Selection(name="x", share=0.3), Selection(name="y", count=2)]
+    rankings = [ranking(Panel(quotes.axes, each), members, quotes, days) for each in panels]
+    together = tracks(rankings, members, quotes, rules, rebalance=3, fill="t1_open", cost=COST, days=days)
+    for panel, by_rule in zip(panels, together, strict=True):
+        for rule, found in zip(rules, by_rule, strict=True):
+            alone = run(quotes, panel, members, rule, rebalance=3, fill="t1_open")
+            for left, right in ((found.gross, alone.gross), (found.net, alone.net), (found.turnover, alone.turnover)):
+                assert np.array_equal(left, right, equal_nan=True)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_levels_spend_what_is_left(seed: int) -> None:
+    """Σ of what the names take at the level is what is left, or all that caps and floors let them take."""
+    generator = np.random.default_rng(seed)
+    count = int(generator.integers(1, 5))
+    portfolio = np.sort(generator.integers(0, count, int(generator.integers(0, 12))))
+    value = np.round(generator.random(len(portfolio)), 1)
+    kind = generator.integers(0, 3, len(portfolio))
+    left = np.round(generator.random(count) * 3, 1)
+    levels = rebalancing._levels(left, portfolio, value, kind == 1, kind == 2)
+    for p in range(count):
+        mine = portfolio == p
+        caps, floors, free = value[mine & (kind == 1)], value[mine & (kind == 2)], int((mine & (kind == 0)).sum())
+
+        def spent(x: float, caps: Array = caps, floors: Array = floors, free: int = free) -> float:
+            return (free * x if free else 0.0) + np.minimum(caps, x).sum() + np.maximum(floors, x).sum()
+
+        if not mine.any():
+            continue
+        if spent(0.0) >= left[p]:
+            assert spent(levels[p]) == pytest.approx(spent(0.0), abs=1e-12)
+        elif not free and not len(floors) and caps.sum() <= left[p]:
+            assert spent(levels[p]) == pytest.approx(caps.sum(), abs=1e-12)
+        else:
+            assert spent(levels[p]) == pytest.approx(left[p], abs=1e-12)

@@ -1,22 +1,27 @@
-"""Tracks: staggered top portfolios of a score, and the equal-weighted benchmark beside them."""
+"""Tracks: staggered top portfolios of scores, and the equal-weighted benchmark beside them.
+
+Shape suffixes: P portfolios, W wanted names.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from polygrain.errors import ConfigError, DataError
+from polygrain.evaluation.rebalance import Wanted, rebalanced
 from polygrain.execution.fills import fill_named
-from polygrain.execution.ledger import Ledger, Market, market, total
+from polygrain.execution.ledger import Ledgers, Market, market
 from polygrain.execution.quotes import Quotes
 from polygrain.spec import Spec
 from polygrain.store.panel import Array, Panel
 
-_DUST = 1e-12
+Ranking = Mapping[int, Array]
+"""Columns of the members that have a score by day number, the best first, ties by symbol."""
 
 
 class Selection(Spec):
@@ -61,42 +66,66 @@ class Tracks:
     last: int
 
 
+def ranking(scores: Panel, members: Array, quotes: Quotes, days: Sequence[int]) -> Ranking:
+    """The ranking of `members` (bool [days, symbols]) by `scores` on each of `days`; a day's sees that day.
+
+    DataError where the days or symbols of the scores are not those of the quotes.
+    """
+    if (scores.axes.days, scores.axes.symbols) != (quotes.axes.days, quotes.axes.symbols):
+        raise DataError("scores", "their days or symbols are not those of the quotes; align them first")
+    small = np.int16 if members.shape[1] <= np.iinfo(np.int16).max else np.int32
+    found = {}
+    for day in days:
+        there = np.flatnonzero(members[day] & np.isfinite(scores.values[day]))
+        found[day] = there[np.argsort(-scores.values[day, there], kind="stable")].astype(small)
+    return found
+
+
 def tracks(
-    scores: Panel,
+    rankings: Sequence[Ranking],
     members: Array,
     quotes: Quotes,
-    rule: Selection,
+    rules: Sequence[Selection],
     *,
     rebalance: int,
     fill: str,
     cost: float,
     days: Sequence[int],
     benchmark: Array | None = None,
-) -> Tracks:
-    """R = `rebalance` portfolios of the best names, rebalanced every R days, started a day apart, each from cash.
+) -> list[list[Tracks]]:
+    """By ranking and rule: R = `rebalance` portfolios of the best names, rebalanced every R days, started a day apart,
+    each from cash.
 
     `members` is bool [days, symbols], U_t or a part of it; `benchmark` the NAV that `benchmark_nav` gives for it, or
     for another pool (default: computed from `members`). `days` are the numbers of the days with scores in order; a
     decision at t sees t, trades at the fill, and pays cost/2 · Σ|Δw|. NAV ends on the last of `days`. ConfigError
-    where there are too few days for every track to start.
+    where there are too few days for every track to start. All portfolios of a track are traded at once; 16 bytes a
+    portfolio and symbol.
     """
-    if (scores.axes.days, scores.axes.symbols) != (quotes.axes.days, quotes.axes.symbols):
-        raise DataError("scores", "their days or symbols are not those of the quotes; align them first")
     lag, trading = fill_named(fill).lag, market(quotes, fill_named(fill))
     schedules = _schedules(days, rebalance, lag)
 
-    def best(day: int) -> tuple[Array, int]:
-        ranked = np.flatnonzero(members[day] & np.isfinite(scores.values[day]))
-        order = np.argsort(-scores.values[day, ranked], kind="stable")
-        return ranked[order], rule.number(int(members[day].sum()))
+    def best(day: int) -> Wanted:
+        # No more can be passed over than cannot be bought.
+        blocked = int((~trading.buyable[day + lag]).sum())
+        numbers = [rule.number(int(members[day].sum())) for rule in rules]
+        found = [ranked[day][: number + blocked] for ranked in rankings for number in numbers]
+        return _wanted(found, numbers * len(rankings))
 
-    gross, net, turnover = (np.full((rebalance, len(quotes.axes.days)), np.nan) for _ in range(3))
-    for k, schedule in enumerate(schedules):
-        gross[k], net[k], turnover[k] = _run(trading, schedule, lag, days[-1], best, cost / 2)
+    portfolios = len(rankings) * len(rules)
+    runs = [_run(trading, schedule, lag, days[-1], best, portfolios, cost / 2) for schedule in schedules]
     if benchmark is None:
         benchmark = benchmark_nav(members, quotes, rebalance=rebalance, fill=fill, days=days)
     first = tuple(schedule[0] + lag for schedule in schedules)
-    return Tracks(gross, net, benchmark, turnover, first, base=max(first) - 1, last=days[-1])
+    # [portfolios, tracks, days] of each of gross, net and turnover.
+    gross, net, turnover = (np.stack(part, axis=1) for part in zip(*runs))
+    return [
+        [
+            Tracks(gross[p], net[p], benchmark, turnover[p], first, base=max(first) - 1, last=days[-1])
+            for p in range(number * len(rules), (number + 1) * len(rules))
+        ]
+        for number in range(len(rankings))
+    ]
 
 
 def benchmark_nav(pool: Array, quotes: Quotes, *, rebalance: int, fill: str, days: Sequence[int]) -> Array:
@@ -106,12 +135,18 @@ def benchmark_nav(pool: Array, quotes: Quotes, *, rebalance: int, fill: str, day
     """
     lag, trading = fill_named(fill).lag, market(quotes, fill_named(fill))
 
-    def everyone(day: int) -> tuple[Array, int]:
-        ranked = np.flatnonzero(pool[day])
-        return ranked, len(ranked)
+    def everyone(day: int) -> Wanted:
+        names = np.flatnonzero(pool[day])
+        return _wanted([names], [len(names)])
 
     schedules = _schedules(days, rebalance, lag)
-    return np.stack([_run(trading, schedule, lag, days[-1], everyone, 0.0)[0] for schedule in schedules])
+    return np.stack([_run(trading, schedule, lag, days[-1], everyone, 1, 0.0)[0][0] for schedule in schedules])
+
+
+def _wanted(columns: Sequence[Array], numbers: Sequence[int]) -> Wanted:
+    sizes = [len(each) for each in columns]
+    owner_W = np.repeat(np.arange(len(sizes)), sizes)
+    return Wanted(owner_W, np.concatenate(columns).astype(np.int64), np.array(numbers))
 
 
 def _schedules(days: Sequence[int], rebalance: int, lag: int) -> list[list[int]]:
@@ -132,64 +167,21 @@ def _run(
     schedule: Sequence[int],
     lag: int,
     last: int,
-    choose: Callable[[int], tuple[Array, int]],
+    choose: Callable[[int], Wanted],
+    portfolios: int,
     cost_per_side: float,
 ) -> tuple[Array, Array, Array]:
-    """Gross NAV, net NAV and Σ|Δw| by day of one track."""
-    ledger = Ledger(trading, cost_per_side=cost_per_side)
-    gross, net, turnover = (np.full(trading.valuation.shape[0], np.nan) for _ in range(3))
-    gross[schedule[0] + lag - 1] = net[schedule[0] + lag - 1] = 1.0
+    """Gross NAV, net NAV and Σ|Δw| [P, days] of one track of every portfolio."""
+    ledgers = Ledgers(trading, portfolios, cost_per_side=cost_per_side)
+    gross, net, turnover = (np.full((portfolios, trading.valuation.shape[0]), np.nan) for _ in range(3))
+    gross[:, schedule[0] + lag - 1] = net[:, schedule[0] + lag - 1] = 1.0
     for i, decision in enumerate(schedule):
         day = decision + lag
         stop = schedule[i + 1] + lag if i + 1 < len(schedule) else last + 1
-        ranked, number = choose(decision)
-        before = ledger.drifted(day)
-        after = rebalanced(
-            before, ledger.cash, trading.buyable[day], trading.sellable[day], ranked=ranked, number=number
-        )
-        turnover[day] = ledger.trade(day, before, after)
-        gross[day:stop] = ledger.closes(day, stop)
-        net[day:stop] = gross[day:stop] * ledger.net
+        before = ledgers.drifted(day)
+        wanted = choose(decision)
+        after = rebalanced(before, ledgers.cash_P, trading.buyable[day], trading.sellable[day], wanted)
+        turnover[:, day] = ledgers.trade(day, before, after)
+        gross[:, day:stop] = ledgers.closes(day, stop)
+        net[:, day:stop] = gross[:, day:stop] * ledgers.net_P[:, None]
     return gross, net, turnover
-
-
-def rebalanced(before: Array, cash: float, buyable: Array, sellable: Array, *, ranked: Array, number: int) -> Array:
-    """Values [symbols] after a rebalance at one fill from the drifted values `before` [symbols] and `cash`.
-
-    Down the members `ranked` (column numbers, best first) names are taken that are buyable or held, until `number` are
-    taken. A held name that can be neither bought nor sold keeps its value; another held name that was not taken is sold
-    if sellable, else kept. The rest is split equally over the taken names, except that one that cannot be bought keeps
-    at most its drifted value, and one that cannot be sold at least that. What no name can take stays cash.
-    """
-    held = before > 0
-    taken = ranked[(buyable | held)[ranked]][:number]
-    after = np.where(held & ~sellable, before, 0.0)
-    frozen = ~(buyable | sellable)
-    taken = taken[~frozen[taken]]
-    after[taken] = 0.0
-    worth = cash + total(before)
-    left = worth - total(after)
-    can_buy, can_sell = buyable[taken], sellable[taken]
-    capped, floored = taken[~can_buy], taken[~can_sell & held[taken]]
-    equal = _level(left, len(taken), before[capped], before[floored])
-    after[taken] = equal
-    after[capped] = np.minimum(before[capped], equal)
-    after[floored] = np.maximum(before[floored], equal)
-    # What rounding leaves over must not count as a holding: held names rank where others are passed over.
-    after[after < _DUST * worth] = 0.0
-    return after
-
-
-def _level(left: float, names: int, caps: Array, floors: Array) -> float:
-    """x with (names − caps − floors) · x + Σ min(cap, x) + Σ max(floor, x) = left; infinite where caps alone remain."""
-    free = names - len(caps) - len(floors)
-    x, spent = 0.0, float(floors.sum())
-    for bend in np.sort(np.concatenate([caps, floors])):
-        at_bend = free * bend + float(np.minimum(caps, bend).sum()) + float(np.maximum(floors, bend).sum())
-        if at_bend > left:
-            break
-        x, spent = float(bend), at_bend
-    slope = free + int((caps > x).sum()) + int((floors <= x).sum())
-    if slope == 0:
-        return x if len(floors) else math.inf
-    return x + max(0.0, left - spent) / slope

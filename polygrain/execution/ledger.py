@@ -1,4 +1,7 @@
-"""Ledger: holdings from fill to fill, and their value at the closes between."""
+"""Ledgers: holdings of portfolios side by side from fill to fill, and their value at the closes between.
+
+Shape suffixes: P portfolios, S symbols, H holdings.
+"""
 
 from __future__ import annotations
 
@@ -26,68 +29,91 @@ class Market:
     last_day: Array
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def market(quotes: Quotes, fill: Fill) -> Market:
-    """The market of a fill; kept, because every portfolio of a run trades in the same one or two."""
+    """The market of a fill; kept, because every portfolio of a run trades in the same few."""
     mark = np.where(quotes.traded, fill_price(quotes, fill), np.nan)
     unpriced = np.isnan(mark[1:])
     mark[1:][unpriced] = quotes.valuation[:-1][unpriced]
     return Market(quotes.valuation, mark, buyable(quotes, fill), sellable(quotes, fill), quotes.last_day)
 
 
-def total(values: Array) -> float:
-    """The sum of values [symbols], whose last digit does not depend on which other stocks the market has or will have.
+@dataclass(frozen=True, eq=False)
+class Holdings:
+    """What is held: `value_H` > 0 of `column_H` by `portfolio_H`, sorted by portfolio, then by column."""
 
-    numpy adds in groups by position, so what is not held is left out first.
-    """
-    return float(values[values != 0].sum())
+    portfolio_H: Array
+    column_H: Array
+    value_H: Array
+
+    def keys(self, symbols: int) -> Array:
+        """portfolio · symbols + column, ascending."""
+        return self.portfolio_H * symbols + self.column_H
+
+    def sums(self, portfolios: int) -> Array:
+        """Σ value by portfolio [P], holding by holding, so that no sum depends on which other stocks there are."""
+        return by_portfolio(self.portfolio_H, self.value_H, portfolios)
 
 
-class Ledger:
-    """Holdings of one portfolio, started from cash 1 and traded at one fill.
+def by_portfolio(portfolio_H: Array, value_H: Array, portfolios: int) -> Array:
+    """Σ of values by portfolio [P], added one by one in their order."""
+    # Of no holdings bincount makes whole numbers.
+    return np.bincount(portfolio_H, weights=value_H, minlength=portfolios).astype(np.float64)
+
+
+class Ledgers:
+    """Holdings of P portfolios, each started from cash 1, all traded at the same fills.
 
     Values are fractions of the starting cash before costs. Weights drift with adjusted prices between fills; a
     suspended stock stands at its last adjusted close; a delisted one became cash at its last price on its last day.
-    Costs scale the whole portfolio, so they never change a weight: `net` is the factor from value before them to after.
+    Costs scale a whole portfolio, so they never change a weight: `net_P` is the factor from value before them to after.
     """
 
-    def __init__(self, trading: Market, *, cost_per_side: float) -> None:
+    def __init__(self, trading: Market, portfolios: int, *, cost_per_side: float) -> None:
         self.market = trading
         self.cost_per_side = cost_per_side
-        self.cash = 1.0
-        self.net = 1.0
-        self.shares = np.zeros(trading.last_day.shape)
+        self.cash_P, self.net_P = np.ones(portfolios), np.ones(portfolios)
+        self._portfolio_H, self._column_H = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        self._shares_H = np.zeros(0)
 
-    def drifted(self, day: int) -> Array:
-        """Value of each holding at the fill of `day`, before trading [symbols]; sees that fill and earlier days."""
-        held = np.flatnonzero(self.shares)
-        gone = held[self.market.last_day[held] < day]
-        if len(gone):
-            self.cash += float((self.shares[gone] * self.market.valuation[day - 1, gone]).sum())
-            self.shares[gone] = 0.0
-            held = np.flatnonzero(self.shares)
-        values = np.zeros(self.shares.shape)
-        values[held] = self.shares[held] * self.market.mark[day, held]
-        return values
+    def drifted(self, day: int) -> Holdings:
+        """The holdings and their values at the fill of `day`, before trading; sees that fill and earlier days."""
+        gone_H = self.market.last_day[self._column_H] < day
+        if gone_H.any():
+            proceeds_H = self._shares_H[gone_H] * self.market.valuation[day - 1, self._column_H[gone_H]]
+            self.cash_P += by_portfolio(self._portfolio_H[gone_H], proceeds_H, len(self.cash_P))
+            self._keep(self._portfolio_H[~gone_H], self._column_H[~gone_H], self._shares_H[~gone_H])
+        return Holdings(self._portfolio_H, self._column_H, self._shares_H * self.market.mark[day, self._column_H])
 
-    def trade(self, day: int, before: Array, after: Array) -> float:
-        """Go from the holdings `before`, as `drifted` gave them, to `after` [symbols] at the fill of `day`.
+    def trade(self, day: int, before: Holdings, after: Holdings) -> Array:
+        """Go from the holdings `before`, as `drifted` gave them, to `after` at the fill of `day`.
 
-        What is not held is cash. Returns Σ|Δw|, purchases and sales as a fraction of the value before costs.
+        What is not held is cash. Returns Σ|Δw| by portfolio [P], purchases and sales as a fraction of the value before
+        costs.
         """
-        worth = self.cash + total(before)
-        traded = total(np.abs(after - before)) / worth
-        held = np.flatnonzero(after)
-        self.shares = np.zeros(after.shape)
-        self.shares[held] = after[held] / self.market.mark[day, held]
-        self.cash = worth - total(after)
-        self.net *= 1.0 - self.cost_per_side * traded
-        return traded
+        count, symbols = len(self.cash_P), len(self.market.last_day)
+        worth_P = self.cash_P + before.sums(count)
+        change = np.zeros(count * symbols)
+        old, new = before.keys(symbols), after.keys(symbols)
+        change[old] = -before.value_H
+        change[new] += after.value_H
+        # Of what is held no more; what stays or is new follows.
+        sold_H = change[old] == -before.value_H
+        traded_P = by_portfolio(before.portfolio_H[sold_H], before.value_H[sold_H], count)
+        traded_P += by_portfolio(after.portfolio_H, np.abs(change[new]), count)
+        traded_P /= worth_P
+        self._keep(after.portfolio_H, after.column_H, after.value_H / self.market.mark[day, after.column_H])
+        self.cash_P = worth_P - after.sums(count)
+        self.net_P = self.net_P * (1.0 - self.cost_per_side * traded_P)
+        return traded_P
 
     def closes(self, first: int, stop: int) -> Array:
-        """Value before costs at the closes of the days first..stop−1."""
-        held = np.flatnonzero(self.shares)
-        worth = self.market.valuation[first:stop, held] * self.shares[held]
-        # Of rows in one piece each sum is its own; else its last digit would depend on how many days follow.
-        values: Array = np.ascontiguousarray(worth).sum(axis=1) + self.cash
+        """Value before costs at the closes of the days first..stop−1, [P, days]."""
+        values = np.empty((len(self.cash_P), stop - first))
+        for day in range(first, stop):
+            worth_H = self.market.valuation[day, self._column_H] * self._shares_H
+            values[:, day - first] = by_portfolio(self._portfolio_H, worth_H, len(self.cash_P)) + self.cash_P
         return values
+
+    def _keep(self, portfolio_H: Array, column_H: Array, shares_H: Array) -> None:
+        self._portfolio_H, self._column_H, self._shares_H = portfolio_H, column_H, shares_H

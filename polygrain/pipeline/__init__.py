@@ -288,7 +288,7 @@ class Job:
         with self.manifest.stage("evaluate", inputs, outputs):
             scores = score_files.read_scores(self.folder / "scores.parquet", self.market) | oracle_scores(self.market)
             seed_scores = score_files.read_seed_scores(self.folder / "seed_scores.parquet", self.market)
-            with self.progress.step("evaluate", evaluating.case_count(self.market, len(scores))) as step:
+            with self.progress.step("evaluate", evaluating.case_count(self.experiment)) as step:
                 judged = evaluating.judge(self.market, scores, seed_scores, step)
             for name, frame in zip(outputs, (judged.rank_ic, judged.nav, judged.seed_rank_ic)):
                 write_parquet(frame, self.folder / name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -10,9 +10,10 @@ from itertools import product
 import numpy as np
 import polars as pl
 
+from polygrain.config import Experiment
 from polygrain.errors import ConfigError
 from polygrain.evaluation.rank_ic import rank_ic
-from polygrain.evaluation.tracks import Selection, benchmark_nav, tracks
+from polygrain.evaluation.tracks import Ranking, Selection, Tracks, benchmark_nav, ranking, tracks
 from polygrain.execution.fills import FILLS, fill_price
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.scoring import Key
@@ -79,14 +80,17 @@ def judge(
     settings = market.experiment.evaluation
     ics: list[pl.DataFrame] = []
     navs: list[pl.DataFrame] = []
-    for fill, rebalance in product(settings.fills, settings.rebalance):
-        cases = {name: _Case(market, fill, rebalance, members, days) for name, members in chosen.panels.items()}
-        for (model, horizon), panel in found.items():
-            for universe, case in cases.items():
-                key = _key(model, horizon, rebalance, fill, universe)
-                ics.append(case.rank_ics(panel).select(*key, pl.all()))
-                navs += [part.select(*key, pl.all()) for part in case.navs(panel)]
+    periods = list(product(settings.fills, settings.rebalance))
+    for universe, members in chosen.panels.items():
+        # One after the other: the rankings of a universe take two bytes a score, day and member.
+        rankings = [ranking(panel, members, market.quotes, [int(day) for day in days]) for panel in found.values()]
+        for fill, rebalance in periods:
+            case = _Case(market, fill, rebalance, members, days)
+            keys = [_key(*key, rebalance, fill, universe) for key in found]
+            ics += [case.rank_ics(panel).select(*key, pl.all()) for key, panel in zip(keys, found.values())]
+            navs += [part.select(*key, pl.all()) for key, part in zip(keys, case.navs(rankings), strict=True)]
             step.advance()
+    step.advance(len(chosen.missing) * len(periods))
     universe, members = next(iter(chosen.panels.items()))
     shown = _Case(market, settings.fills[0], settings.rebalance[0], members, days)
     by_seed = [
@@ -101,9 +105,10 @@ def judge(
     return Judged(pl.concat(ics), pl.concat(navs), pl.concat(by_seed), chosen.missing)
 
 
-def case_count(market: Market, scores: int) -> int:
+def case_count(experiment: Experiment) -> int:
     """How many steps `judge` takes."""
-    return scores * len(market.experiment.evaluation.fills) * len(market.experiment.evaluation.rebalance)
+    settings = experiment.evaluation
+    return len(settings.universes) * len(settings.fills) * len(settings.rebalance)
 
 
 def _key(model: str, horizon: int, rebalance: int, fill: str, universe: str) -> list[pl.Expr]:
@@ -152,38 +157,37 @@ class _Case:
         )
         return frame.with_columns(pl.col("rank_ic", "rank_ic_all").fill_nan(None))
 
-    def navs(self, scores: Panel) -> Iterator[pl.DataFrame]:
-        for rule in self.market.experiment.evaluation.selections:
-            yield self._nav(scores, rule)
-
-    def _nav(self, scores: Panel, rule: Selection) -> pl.DataFrame:
-        result = tracks(
-            scores,
+    def navs(self, rankings: Sequence[Ranking]) -> Iterator[pl.DataFrame]:
+        """By ranking the NAVs of every selection."""
+        experiment, rules = self.market.experiment, self.market.experiment.evaluation.selections
+        days = [int(day) for day in self.days]
+        made = tracks(
+            rankings,
             self.members,
             self.market.quotes,
-            rule,
+            rules,
             rebalance=self.rebalance,
             fill=self.fill,
-            cost=self.market.experiment.evaluation.cost,
-            days=[int(day) for day in self.days],
+            cost=experiment.evaluation.cost,
+            days=days,
             benchmark=self.benchmark,
         )
-        span = range(result.base, result.last + 1)
-        dates = pl.Series([self.market.quotes.axes.days[day] for day in span], dtype=pl.Date)
-        return pl.concat(
-            [
-                pl.DataFrame(
-                    {
-                        "selection": pl.repeat(rule.name, len(span), eager=True),
-                        "track": pl.repeat(track, len(span), dtype=pl.Int32, eager=True),
-                        "date": dates,
-                        "gross": result.gross[track, span],
-                        "net": result.net[track, span],
-                        "benchmark": result.benchmark[track, span],
-                    }
-                )
-                for track in range(self.rebalance)
-            ]
+        for by_rule in made:
+            yield pl.concat([self._nav(rule, result) for rule, result in zip(rules, by_rule)])
+
+    def _nav(self, rule: Selection, result: Tracks) -> pl.DataFrame:
+        span = slice(result.base, result.last + 1)
+        dates = pl.Series(self.market.quotes.axes.days[span], dtype=pl.Date)
+        count = len(dates)
+        return pl.DataFrame(
+            {
+                "selection": pl.repeat(rule.name, self.rebalance * count, eager=True),
+                "track": np.repeat(np.arange(self.rebalance, dtype=np.int32), count),
+                "date": pl.concat([dates] * self.rebalance),
+                "gross": result.gross[:, span].ravel(),
+                "net": result.net[:, span].ravel(),
+                "benchmark": result.benchmark[:, span].ravel(),
+            }
         )
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from polygrain.compute import Pool
 from polygrain.config import Experiment
 from polygrain.evaluation.rank_ic import rank_ic
-from polygrain.evaluation.tracks import SELECTIONS, tracks
+from polygrain.evaluation.tracks import SELECTIONS, ranking, tracks
 from polygrain.execution.fills import FILLS
 from polygrain.execution.quotes import FIELDS
 from polygrain.features.build import build
@@ -243,15 +243,16 @@ def _fold_scores(stages: Stages, models: Mapping[str, Trained], horizon: int, da
 
 def _nav(market: Market, scores: Array) -> Array:
     """NAV after costs and of the benchmark, [days, 2 × tracks], of the naive composite's top portfolio."""
-    days = np.flatnonzero(np.isfinite(scores).any(axis=1))
-    result = tracks(
-        Panel(market.quotes.axes, scores),
+    days = [int(day) for day in np.flatnonzero(np.isfinite(scores).any(axis=1))]
+    ranked = ranking(Panel(market.quotes.axes, scores), market.members, market.quotes, days)
+    ((result,),) = tracks(
+        [ranked],
         market.members,
         market.quotes,
-        SELECTIONS[0],
+        SELECTIONS[:1],
         rebalance=REBALANCE,
         fill=market.experiment.label.fill,
         cost=market.experiment.evaluation.cost,
-        days=[int(d) for d in days],
+        days=days,
     )
     return np.concatenate([result.net, result.benchmark]).T

@@ -1,0 +1,119 @@
+"""Rebalance: from drifted holdings to equal weights of the wanted names, as far as the market lets them trade.
+
+Shape suffixes: P portfolios, S symbols, W wanted names, T taken names, H holdings.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from polygrain.execution.ledger import Holdings, by_portfolio
+from polygrain.store.panel import Array
+
+_DUST = 1e-12
+_ROUNDS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """Columns by portfolio, best first, portfolio after portfolio; `number_P` of each are to be taken."""
+
+    portfolio_W: Array
+    column_W: Array
+    number_P: Array
+
+
+def rebalanced(before: Holdings, cash_P: Array, buyable_S: Array, sellable_S: Array, wanted: Wanted) -> Holdings:
+    """Holdings after a rebalance at one fill from the drifted ones `before` and cash.
+
+    Down the wanted names those are taken that are buyable or held, until the number is reached. A held name that can be
+    neither bought nor sold keeps its value; another held name that was not taken is sold if sellable, else kept. The
+    rest is split equally over the taken names, except that one that cannot be bought keeps at most its drifted value,
+    and one that cannot be sold at least that. What no name can take stays cash.
+    """
+    count, symbols = len(cash_P), len(buyable_S)
+    held = before.keys(symbols)
+    drifted = np.zeros(count * symbols)
+    drifted[held] = before.value_H
+    portfolio_T, column_T = _taken(wanted, drifted, buyable_S)
+    tradable_T = (buyable_S | sellable_S)[column_T]
+    portfolio_T, column_T = portfolio_T[tradable_T], column_T[tradable_T]
+    taken = portfolio_T * symbols + column_T
+    after = np.zeros(count * symbols)
+    kept_H = ~sellable_S[before.column_H]
+    after[held[kept_H]] = before.value_H[kept_H]
+    after[taken] = 0.0
+    worth_P = cash_P + before.sums(count)
+    left_P = worth_P - by_portfolio(before.portfolio_H[kept_H], after[held[kept_H]], count)
+    value_T = drifted[taken]
+    capped_T, floored_T = ~buyable_S[column_T], ~sellable_S[column_T] & (value_T > 0)
+    level_P = _levels(left_P, portfolio_T, value_T, capped_T, floored_T)
+    equal_T = level_P[portfolio_T]
+    equal_T[capped_T] = np.minimum(value_T[capped_T], equal_T[capped_T])
+    equal_T[floored_T] = np.maximum(value_T[floored_T], equal_T[floored_T])
+    after[taken] = equal_T
+    keys = np.flatnonzero(after)
+    portfolio, value = keys // symbols, after[keys]
+    # What rounding leaves over must not count as a holding: held names rank where others are passed over.
+    real = value >= _DUST * worth_P[portfolio]
+    return Holdings(portfolio[real], keys[real] - portfolio[real] * symbols, value[real])
+
+
+def _taken(wanted: Wanted, drifted: Array, buyable_S: Array) -> tuple[Array, Array]:
+    """Portfolios and columns of the first names of each portfolio that are buyable or held."""
+    portfolio_W, column_W = wanted.portfolio_W, wanted.column_W
+    possible_W = buyable_S[column_W] | (drifted[portfolio_W * len(buyable_S) + column_W] > 0)
+    portfolio, column = portfolio_W[possible_W], column_W[possible_W]
+    sizes_P = np.bincount(portfolio, minlength=len(wanted.number_P))
+    place = np.arange(len(portfolio)) - np.repeat(np.cumsum(sizes_P) - sizes_P, sizes_P)
+    first = place < wanted.number_P[portfolio]
+    return portfolio[first], column[first]
+
+
+def _levels(left_P: Array, portfolio_T: Array, value_T: Array, capped_T: Array, floored_T: Array) -> Array:
+    """x by portfolio with (free names) · x + Σ min(cap, x) + Σ max(floor, x) = left; infinite where caps alone remain.
+
+    All portfolios at once by Newton's steps, from the level without caps and floors; one by one where these turn in
+    circles or come to where the sum is flat.
+    """
+    count = len(left_P)
+    names_P = np.bincount(portfolio_T, minlength=count)
+    level_P = np.divide(left_P, names_P, out=np.zeros(count), where=names_P > 0)
+    bounded = np.flatnonzero(capped_T | floored_T)
+    if not len(bounded):
+        return level_P
+    owner, bound, is_cap = portfolio_T[bounded], value_T[bounded], capped_T[bounded]
+    settled_P = np.zeros(count, bool)
+    for _ in range(_ROUNDS):
+        fixed = np.where(is_cap, bound < level_P[owner], bound > level_P[owner])
+        slope_P = names_P - np.bincount(owner[fixed], minlength=count)
+        spent_P = by_portfolio(owner[fixed], bound[fixed], count)
+        next_P = np.divide(np.maximum(left_P - spent_P, 0.0), slope_P, out=np.full(count, np.inf), where=slope_P > 0)
+        settled_P = next_P == level_P
+        level_P = next_P
+        if settled_P.all():
+            break
+    flat_P = np.bincount(owner[~is_cap], minlength=count).astype(bool) & np.isinf(level_P)
+    for portfolio in np.flatnonzero((~settled_P | flat_P) & (names_P > 0)):
+        mine = owner == portfolio
+        caps, floors = bound[mine & is_cap], bound[mine & ~is_cap]
+        level_P[portfolio] = _level(float(left_P[portfolio]), int(names_P[portfolio]), caps, floors)
+    return level_P
+
+
+def _level(left: float, names: int, caps: Array, floors: Array) -> float:
+    """The level of one portfolio, bend by bend."""
+    free = names - len(caps) - len(floors)
+    x, spent = 0.0, float(floors.sum())
+    for bend in np.sort(np.concatenate([caps, floors])):
+        at_bend = free * bend + float(np.minimum(caps, bend).sum()) + float(np.maximum(floors, bend).sum())
+        if at_bend > left:
+            break
+        x, spent = float(bend), at_bend
+    slope = free + int((caps > x).sum()) + int((floors <= x).sum())
+    if slope == 0:
+        return x if len(floors) else math.inf
+    return x + max(0.0, left - spent) / slope
