@@ -83,7 +83,8 @@ def layout(y_title: str, y_format: str) -> go.Layout:
     )
 
 
-def _line(evaluation: Evaluation, model: ModelFacts, x: list[str], y: list[float | None], y_format: str) -> go.Scatter:
+def line(evaluation: Evaluation, model: ModelFacts, x: list[str], y: list[float | None], y_format: str) -> go.Scatter:
+    """A model's line over dates, in its colour and dash; that of the headline model is thicker."""
     hue = hues(evaluation.facts.models)[model.name]
     headline = model.name == evaluation.facts.headline
     return go.Scatter(
@@ -102,7 +103,8 @@ def _line(evaluation: Evaluation, model: ModelFacts, x: list[str], y: list[float
     )
 
 
-def _rounded(values: Array, digits: int) -> list[float | None]:
+def rounded(values: Array, digits: int) -> list[float | None]:
+    """Values as a figure holds them, None where there is none."""
     return [round(float(value), digits) if np.isfinite(value) else None for value in values]
 
 
@@ -185,7 +187,7 @@ def cumulative_rank_ic(evaluation: Evaluation) -> list[Figure]:
                 continue
             days = [day.isoformat() for day in series.days]
             total = np.cumsum(np.nan_to_num(series.rank_ic))
-            figure.add_trace(_line(evaluation, model, days, _rounded(total, 4), ".2f"))
+            figure.add_trace(line(evaluation, model, days, rounded(total, 4), ".2f"))
         figures.append(Figure(f"cumulative_rank_ic_{label_days}d", "cumulative_rank_ic", (label(label_days),), figure))
     return figures
 
@@ -209,7 +211,7 @@ def cumulative_excess(evaluation: Evaluation) -> list[Figure]:
                     if navs is None:
                         continue
                     days = [day.isoformat() for day in navs.days]
-                    figure.add_trace(_line(evaluation, model, days, _rounded(relative_nav(navs, leg), 5), ".1%"))
+                    figure.add_trace(line(evaluation, model, days, rounded(relative_nav(navs, leg), 5), ".1%"))
                 if figure.data:
                     name = f"cumulative_excess_{selection}_{leg}_{label_days}d"
                     choice = (label(label_days), SELECTION_TITLES[selection], LEG_TITLES[leg])
@@ -231,7 +233,7 @@ def latest_year(evaluation: Evaluation) -> list[Figure]:
                     span = list(year_spans(navs.days).values())[-1]
                     days = [day.isoformat() for day in navs.days[span]]
                     ratio = 1 + relative_nav(navs.part(span), leg)
-                    figure.add_trace(_line(evaluation, model, days, _rounded(ratio, 5), ".3f"))
+                    figure.add_trace(line(evaluation, model, days, rounded(ratio, 5), ".3f"))
                 if figure.data:
                     name = f"figure10_latest_year_{selection}_{leg}_{label_days}d"
                     choice = (label(label_days), SELECTION_TITLES[selection], LEG_TITLES[leg])

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -44,6 +45,7 @@ FIGURE_TITLES = {
     "excess_by_year": ("Figures 8 and 9 · Excess by year, several granularities", "图 8、9 · 多颗粒度分年度超额"),
     "latest_year": ("Figure 10 · Relative NAV of the latest year", "图 10 · 最近一年相对净值"),
     "origins": ("Where the scores come from", "得分来源"),
+    "cumulative_difference": ("Cumulative difference of Rank IC", "累计 Rank IC 之差"),
 }
 FIGURE_NOTES = {
     "origins": "A network’s own scores, by integrated gradients: a cell is the share that a feature of one day of the "
@@ -70,7 +72,7 @@ def figures(evaluation: Evaluation) -> list[Figure]:
     return [figure for make in (*LINE_FIGURES, *BAR_FIGURES, latest_year, origins) for figure in make(evaluation)]
 
 
-def _slots(made: list[Figure]) -> dict[str, Slot]:
+def _slots(made: Sequence[Figure]) -> dict[str, Slot]:
     slots = {}
     for group in dict.fromkeys(figure.group for figure in made):
         choices = [figure.choice for figure in made if figure.group == group]
@@ -79,7 +81,7 @@ def _slots(made: list[Figure]) -> dict[str, Slot]:
     return slots
 
 
-def _payload(made: list[Figure]) -> Markup:
+def _payload(made: Sequence[Figure]) -> Markup:
     """The figures as one JSON text; equal date axes are kept once, and nothing in it can end the script element."""
     axes: list[str] = []
     listed = []
@@ -114,7 +116,8 @@ def _template(name: str) -> str:
     return files("polygrain.report").joinpath("templates", name).read_text("utf-8")
 
 
-def _manifest(run: Path) -> str:
+def manifest_text(run: Path) -> str:
+    """The run's manifest.json, laid out to be read; DataError where it is missing or damaged."""
     path = run / "manifest.json"
     if not path.is_file():
         raise DataError(str(path), "the file is missing, and no figure is printed without it; rerun the run")
@@ -124,15 +127,16 @@ def _manifest(run: Path) -> str:
         raise DataError(str(path), f"is not JSON ({error}); rerun the run") from error
 
 
-def _span(evaluation: Evaluation) -> tuple[str, str, int]:
+def score_span(evaluation: Evaluation) -> tuple[str, str, int]:
+    """The first and the last score date that was evaluated, and how many there are."""
     days = {day for series in evaluation.rank_ic.values() for day in series.days}
     if not days:
         raise DataError("rank_ic.parquet", "it holds no date; nothing was evaluated")
     return min(days).isoformat(), max(days).isoformat(), len(days)
 
 
-def page(evaluation: Evaluation, made: list[Table], drawn: list[Figure], manifest: str) -> str:
-    """The whole page as HTML; every text from the run is escaped, every script is admitted by its hash."""
+def render(template: str, content: Mapping[str, object], drawn: Sequence[Figure]) -> str:
+    """A whole page as HTML; every text from a run is escaped, every script is admitted by its hash."""
     environment = Environment(
         loader=PackageLoader("polygrain.report"),
         autoescape=True,
@@ -142,16 +146,9 @@ def page(evaluation: Evaluation, made: list[Table], drawn: list[Figure], manifes
     )
     packed, plotly_hash = _plotly()
     script = _template("report.js")
-    first, last, dates = _span(evaluation)
-    return environment.get_template("report.html").render(
-        facts=evaluation.facts,
+    return environment.get_template(template).render(
+        content,
         version=__version__,
-        overview=overview(evaluation),
-        recovered=recovered(evaluation),
-        first=first,
-        last=last,
-        tables=[view(table, evaluation.facts) for table in made if table.name not in NOT_PRINTED],
-        conventions=conventions_line(evaluation.facts, first, last, dates),
         slots=_slots(drawn),
         payload=_payload(drawn),
         plotly=packed,
@@ -161,15 +158,28 @@ def page(evaluation: Evaluation, made: list[Table], drawn: list[Figure], manifes
         f"{_source_hash(script.encode())}; base-uri 'none'; form-action 'none'",
         light=PALETTE,
         dark=_DARK,
-        manifest=manifest,
     )
 
 
-def _csv(table: Table) -> bytes:
-    """The table as CSV; a text that a spreadsheet would run as a formula is quoted with '."""
-    risky = pl.col("model").str.contains(r"^[=+\-@\t\r]")
-    safe = table.frame.with_columns(
-        pl.when(risky).then(pl.lit("'") + pl.col("model")).otherwise("model").alias("model")
+def page(evaluation: Evaluation, made: list[Table], drawn: list[Figure], manifest: str) -> str:
+    """A run's report as HTML."""
+    content = {
+        "facts": evaluation.facts,
+        "overview": overview(evaluation),
+        "recovered": recovered(evaluation),
+        "tables": [view(table, evaluation.facts) for table in made if table.name not in NOT_PRINTED],
+        "conventions": conventions_line(evaluation.facts, *score_span(evaluation)),
+        "manifest": manifest,
+    }
+    return render("report.html", content, drawn)
+
+
+def csv_bytes(frame: pl.DataFrame) -> bytes:
+    """A table as CSV; a text that a spreadsheet would run as a formula is quoted with '."""
+    texts = [name for name, kind in frame.schema.items() if kind == pl.String]
+    safe = frame.with_columns(
+        pl.when(pl.col(name).str.contains(r"^[=+\-@\t\r]")).then(pl.lit("'") + pl.col(name)).otherwise(name).alias(name)
+        for name in texts
     )
     buffer = io.BytesIO()
     safe.write_csv(buffer)
@@ -193,10 +203,10 @@ def write_report(run: Path) -> Path:
     Errors: DataError names the file that is missing, incomplete or damaged.
     """
     evaluation = read_evaluation(run)
-    manifest = _manifest(run)
+    manifest = manifest_text(run)
     made, drawn = tables(evaluation), figures(evaluation)
     html = page(evaluation, made, drawn, manifest)
-    _write_all(run / "tables", {f"{table.name}.csv": _csv(table) for table in made}, ".csv")
+    _write_all(run / "tables", {f"{table.name}.csv": csv_bytes(table.frame) for table in made}, ".csv")
     _write_all(run / "figures", {f"{figure.name}.json": figure.json().encode() for figure in drawn}, ".json")
     path = run / "report.html"
     commit_bytes(path, html.encode())

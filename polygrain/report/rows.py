@@ -43,17 +43,22 @@ def against(evaluation: Evaluation, case: Case, other: Case) -> Comparison | Non
     ours, theirs = evaluation.series(case), evaluation.series(other)
     if ours is None or theirs is None or case == other:
         return None
-    left, right = _common(ours, theirs)
-    difference, error = statistics.paired_difference(left, right, 3 * case.rebalance)
-    if not np.isfinite(error):
-        return None
-    return Comparison(difference, error, float(right[np.isfinite(left) & np.isfinite(right)].mean()))
+    return compared(ours, theirs, 3 * case.rebalance)
 
 
-def _common(ours: Series, theirs: Series) -> tuple[Array, Array]:
-    at = {day: i for i, day in enumerate(theirs.days)}
-    both = [(i, at[day]) for i, day in enumerate(ours.days) if day in at]
-    return ours.rank_ic[[i for i, _ in both]], theirs.rank_ic[[j for _, j in both]]
+def compared(ours: Series, theirs: Series, lag: int) -> Comparison | None:
+    """The paired comparison of two daily series; None with fewer than two dates on which both have a Rank IC."""
+    _, left, right = common(ours, theirs)
+    difference, error = statistics.paired_difference(left, right, lag)
+    return Comparison(difference, error, float(right.mean())) if np.isfinite(error) else None
+
+
+def common(ours: Series, theirs: Series) -> tuple[tuple[date, ...], Array, Array]:
+    """The dates on which both have a Rank IC, and both there."""
+    at = {day: i for i, day in enumerate(theirs.days) if np.isfinite(theirs.rank_ic[i])}
+    both = [(i, at[day]) for i, day in enumerate(ours.days) if day in at and np.isfinite(ours.rank_ic[i])]
+    days = tuple(ours.days[i] for i, _ in both)
+    return days, ours.rank_ic[[i for i, _ in both]], theirs.rank_ic[[j for _, j in both]]
 
 
 def against_naive(evaluation: Evaluation, case: Case) -> Comparison | None:

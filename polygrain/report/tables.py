@@ -58,7 +58,7 @@ def plain(evaluation: Evaluation, kinds: Sequence[str]) -> list[ModelFacts]:
     return [model for model in in_order(evaluation.facts.models, kinds) if not model.suffix]
 
 
-def _cases(evaluation: Evaluation, models: Sequence[ModelFacts]) -> Iterator[Case]:
+def cases(evaluation: Evaluation, models: Sequence[ModelFacts]) -> Iterator[Case]:
     """Label by label, then the ensembles over labels."""
     for label_days in (*evaluation.facts.label_days, 0):
         for model in models:
@@ -76,10 +76,10 @@ def _naive(evaluation: Evaluation) -> list[Case]:
 def _factor_table(
     evaluation: Evaluation, name: str, title: str, title_zh: str, models: Sequence[ModelFacts]
 ) -> Table | None:
-    if not list(_cases(evaluation, models)):
+    if not list(cases(evaluation, models)):
         return None
-    cases = [*_cases(evaluation, [*models, *in_order(evaluation.facts.models, ("oracle",))]), *_naive(evaluation)]
-    return table_of(name, title, title_zh, FACTOR_COLUMNS, [factor_row(evaluation, case) for case in cases])
+    shown = [*cases(evaluation, [*models, *in_order(evaluation.facts.models, ("oracle",))]), *_naive(evaluation)]
+    return table_of(name, title, title_zh, FACTOR_COLUMNS, [factor_row(evaluation, case) for case in shown])
 
 
 def _recurrent(models: Sequence[ModelFacts]) -> bool:
@@ -146,7 +146,7 @@ def _year_table(
     evaluation: Evaluation, name: str, title: str, title_zh: str, models: Sequence[ModelFacts], selection: str
 ) -> Table | None:
     """A column per year and one for them all before costs, as published; then the same after costs, and errors."""
-    shown = [*_cases(evaluation, models)]
+    shown = [*cases(evaluation, models)]
     rows: list[Row] = []
     for case in [*shown, *_naive(evaluation)] if shown else ():
         navs = evaluation.navs(case, selection)
@@ -212,7 +212,7 @@ def rank_ic_by_year(evaluation: Evaluation) -> Table | None:
     """Rank IC by year of every model, the oracle of a simulated market and the naive composite."""
     models = in_order(evaluation.facts.models, ("single", *MULTI, "residual", "oracle"))
     rows: list[Row] = []
-    for case in [*_cases(evaluation, models), *_naive(evaluation)]:
+    for case in [*cases(evaluation, models), *_naive(evaluation)]:
         row: Row = {"label_days": case.label_days, "model": case.model}
         rows.append(row | rank_ic_year_row(evaluation.rank_ic[case.key], case.rebalance))
     spans = sorted({key for row in rows for key in row if key.endswith("_se")})
@@ -222,13 +222,13 @@ def rank_ic_by_year(evaluation: Evaluation) -> Table | None:
 
 def model_pairs(evaluation: Evaluation) -> Table | None:
     """Every model's Rank IC less every other's of the same label, and less those over labels and the naive one's."""
-    cases = list(_cases(evaluation, in_order(evaluation.facts.models, ("single", *MULTI, "residual"))))
-    over_labels = [case for case in cases if case.label_days == 0]
+    shown = list(cases(evaluation, in_order(evaluation.facts.models, ("single", *MULTI, "residual"))))
+    over_labels = [case for case in shown if case.label_days == 0]
     rows: list[Row] = []
-    for case in cases:
-        beside = [other for other in cases if other.label_days == case.label_days]
+    for case in shown:
+        beside = [other for other in shown if other.label_days == case.label_days]
         rows.append(pair_row(evaluation, case, [*beside, *over_labels, *_naive(evaluation)]))
-    names = list(dict.fromkeys(case.model for case in [*cases, *_naive(evaluation)]))
+    names = list(dict.fromkeys(case.model for case in [*shown, *_naive(evaluation)]))
     if len(names) < 2:
         return None
     columns = [f"{name}{tail}" for name in names for tail in ("", "_se", "_seed_std")]
@@ -241,7 +241,7 @@ def table3(evaluation: Evaluation) -> Table | None:
     """Rank IC by rebalance period and fill price: the published eight columns, then any other that was evaluated."""
     rows: list[Row] = []
     columns = [f"{period}_{fill}" for period in PERIODS.values() for fill in FILLS]
-    for case in _cases(evaluation, plain(evaluation, ("single", *MULTI))):
+    for case in cases(evaluation, plain(evaluation, ("single", *MULTI))):
         row: Row = {"label_days": case.label_days, "model": case.model}
         for key, series in evaluation.rank_ic.items():
             model, label_days, rebalance, fill, universe = key
@@ -271,7 +271,7 @@ def _universe_table(
     if len(universes) < 2:
         return None
     rows: list[Row] = []
-    for case in _cases(evaluation, in_order(evaluation.facts.models, ("single", *MULTI, "residual"))):
+    for case in cases(evaluation, in_order(evaluation.facts.models, ("single", *MULTI, "residual"))):
         row: Row = {"label_days": case.label_days, "model": case.model}
         for universe in universes:
             row[universe] = figure(Case(case.model, case.label_days, case.rebalance, case.fill, universe))

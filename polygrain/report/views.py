@@ -180,7 +180,7 @@ def _cell(row: dict[str, float | None], heading: Heading) -> Cell:
     spread = row.get(heading.spread) if heading.spread else None
     return Cell(
         number(value, heading.form),
-        _uncertainty(error, spread, "percent" if heading.form == "percent" else "ic"),
+        _uncertainty(error, spread, "percent" if heading.form.endswith("percent") else "ic"),
         heading.form == "difference" and far,
         value is not None and value < 0,
     )
@@ -228,10 +228,16 @@ def _view(name: str, title: str, title_zh: str, frame: pl.DataFrame, facts: Repo
     shown = headings(name, filled)
     if any(heading.column == "top10pct_gross" for heading in shown):
         shown = [heading for heading in shown if not heading.column.endswith("_period")]
+    return view_of(Table(name, title, title_zh, frame), facts, shown)
+
+
+def view_of(table: Table, facts: ReportFacts | None, shown: Sequence[Heading]) -> View:
+    """A table as printed under these headings."""
     groups = []
     for (group, group_zh), part in groupby(shown, key=lambda heading: (heading.group, heading.group_zh)):
         groups.append((group, group_zh, len(list(part))))
-    return View(name, title, title_zh, tuple(shown), tuple(groups), _blocks(frame, facts, shown))
+    blocks = _blocks(table.frame, facts, shown)
+    return View(table.name, table.title, table.title_zh, tuple(shown), tuple(groups), blocks)
 
 
 @cache
