@@ -17,6 +17,8 @@ from polygrain.config import Experiment, load, load_family
 from polygrain.errors import Interrupted, PolygrainError
 from polygrain.plugins import blaming
 from polygrain.progress import to_terminal
+from polygrain.report.compare import compare as compare_runs
+from polygrain.report.compare import lines, write
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -121,6 +123,25 @@ def tune(config: Config, overrides: Overrides = None, out: Out = None) -> None:
     typer.echo(f"Best of {found.trials} trials: {found.trial.number}, mean validation loss {found.trial.value:.6g}")
     typer.echo(" ".join(f"--set {shlex.quote(each)}" for each in found.settings))
     typer.echo(f"Config: {found.config.resolve()}")
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Two run folders or more; the first is the base.")],
+    out: Annotated[Path, typer.Option(help="The HTML page; the table goes beside it as CSV.")] = Path(
+        "comparison.html"
+    ),
+) -> None:
+    """Set runs side by side: models of the same name, paired by date, with what differs between the runs.
+
+    Example: polygrain compare runs/before runs/after --out comparison.html
+    """
+    with _interruptible():
+        comparison = compare_runs(runs)
+        write(comparison, out)
+    for line in lines(comparison):
+        typer.echo(line)
+    typer.echo(f"Comparison: {out.resolve()}")
 
 
 @app.callback(invoke_without_command=True)

@@ -146,7 +146,12 @@ def _read(run: Path, name: str, columns: tuple[str, ...], stage: str = "evaluate
     path = run / name
     if not path.is_file():
         raise DataError(str(path), f"the file is missing; run the {stage} stage first")
-    frame = pl.read_parquet(path)
+    try:
+        frame = pl.read_parquet(path)
+    except pl.exceptions.PolarsError as error:
+        raise DataError(
+            str(path), f"is damaged ({str(error).partition(chr(10))[0]}); rerun the {stage} stage"
+        ) from error
     lacking = [column for column in columns if column not in frame.columns]
     if lacking:
         raise DataError(f"{path}:{lacking[0]}", f"the column is missing; rerun the {stage} stage")
