@@ -132,3 +132,13 @@ def top_number(share: float | None, count: int | None, members: int) -> int:
         return count
     tenths = round(share * 1000) * members  # thousandths, so that halves are exact
     return math.floor(tenths / 1000) + (1 if tenths % 1000 >= 500 else 0)
+
+
+def tenth_of(ranked: list[int], tenth: int) -> list[int]:
+    """The names whose place, from 0, lies at or behind the rounded end of the tenths before and before its own."""
+
+    def end(tenths: int) -> int:
+        whole, rest = divmod(tenths * len(ranked), 10)
+        return whole + (1 if rest >= 5 else 0)
+
+    return [name for place, name in enumerate(ranked) if end(tenth - 1) <= place < end(tenth)]

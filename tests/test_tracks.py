@@ -9,7 +9,7 @@ from random_markets import quotes_of, random_quotes, tape_of
 from polygrain.errors import ConfigError, DataError
 from polygrain.evaluation import rebalance as rebalancing
 from polygrain.evaluation.rebalance import Wanted
-from polygrain.evaluation.tracks import SELECTIONS, Selection, Tracks, benchmark_nav, ranking, tracks
+from polygrain.evaluation.tracks import SELECTIONS, TENTHS, Selection, Tracks, benchmark_nav, ranking, tracks
 from polygrain.execution.fills import FILLS
 from polygrain.execution.ledger import Holdings
 from polygrain.execution.quotes import Quotes
@@ -114,10 +114,20 @@ def test_every_tenth_equals_whole_number_arithmetic() -> None:
 
 
 def test_a_selection_is_a_share_or_a_count() -> None:
-    with pytest.raises(ValidationError, match="either share or count"):
+    with pytest.raises(ValidationError, match="either share, count or tenth"):
         Selection(name="both", share=0.1, count=10)
-    with pytest.raises(ValidationError, match="either share or count"):
+    with pytest.raises(ValidationError, match="either share, count or tenth"):
         Selection(name="neither")
+
+
+def test_tenths_make_up_the_universe_and_differ_by_one_name_at_most() -> None:
+    for count in (0, 3, 10, 14, 15, 1245):
+        ranked = np.random.default_rng(count).permutation(count)
+        tenths = [rule.wanted(ranked, count, blocked=2)[0] for rule in TENTHS]
+        assert np.array_equal(np.concatenate(tenths), ranked)
+        assert np.ptp([len(tenth) for tenth in tenths]) <= 1
+    # A tenth of 14 ends at 1.4, 2.8, 4.2, 5.6, 7, ...
+    assert [len(rule.wanted(np.arange(14), 14, 0)[0]) for rule in TENTHS] == [1, 2, 1, 2, 1, 1, 2, 1, 2, 1]
 
 
 def market_of(seed: int) -> tuple[np.random.Generator, Quotes, Array, Array]:
@@ -135,8 +145,9 @@ def test_tracks_equal_the_oracle(seed: int) -> None:
     generator, quotes, members, scores = market_of(seed)
     days, stocks = members.shape
     fill = str(generator.choice(sorted(FILLS)))
-    share = generator.random() < 0.5
-    rule = Selection(name="x", share=0.3) if share else Selection(name="x", count=int(generator.integers(1, 6)))
+    kinds = {"share": 0.3, "count": int(generator.integers(1, 6)), "tenth": int(generator.integers(1, 11))}
+    kind = str(generator.choice(list(kinds)))
+    rule = Selection(name="x", **{kind: kinds[kind]})
     rebalance, start = int(generator.integers(1, 6)), int(generator.integers(1, 4))
     pool = members & (generator.random(stocks) < 0.7)
     equal = benchmark_nav(pool, quotes, rebalance=rebalance, fill=fill, days=range(start, days))
@@ -146,8 +157,10 @@ def test_tracks_equal_the_oracle(seed: int) -> None:
     tape, lag, price = tape_of(quotes), FILLS[fill].lag, FILLS[fill].price
 
     def best(day: int) -> tuple[list[int], int]:
-        ranked = sorted((-scores[day, i], i) for i in range(stocks) if members[day, i])
-        return [i for _, i in ranked], reference.top_number(rule.share, rule.count, int(members[day].sum()))
+        ranked = [i for _, i in sorted((-scores[day, i], i) for i in range(stocks) if members[day, i])]
+        if rule.tenth is not None:
+            return reference.tenth_of(ranked, rule.tenth), stocks
+        return ranked, reference.top_number(rule.share, rule.count, int(members[day].sum()))
 
     def everyone(day: int) -> tuple[list[int], int]:
         return [i for i in range(stocks) if pool[day, i]], stocks

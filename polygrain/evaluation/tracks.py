@@ -25,27 +25,44 @@ Ranking = Mapping[int, Array]
 
 
 class Selection(Spec):
-    """How many of the best names a portfolio holds: a share of the universe, or a count."""
+    """Which names a portfolio holds: the best share of the universe, the best count, or a tenth, the first the best.
+
+    Names that cannot be bought are passed over for the next ones, but not in a tenth: all ten make up the universe.
+    """
 
     name: str
     share: float | None = Field(default=None, gt=0, le=1)
     count: int | None = Field(default=None, gt=0)
+    tenth: int | None = Field(default=None, ge=1, le=10)
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> Selection:
-        if (self.share is None) == (self.count is None):
-            raise ValueError("give either share or count")
+    def _one_of_three(self) -> Selection:
+        if sum(value is not None for value in (self.share, self.count, self.tenth)) != 1:
+            raise ValueError("give either share, count or tenth")
         return self
 
+    def wanted(self, ranked: Array, members: int, blocked: int) -> tuple[Array, int]:
+        """Of the members `ranked` those that may be taken, and how many are to be: n = round-half-up(share · members),
+        the count, or all of a tenth, ranks round-half-up((tenth − 1) · n/10) on.
+
+        No more than `blocked` names can be passed over.
+        """
+        if self.tenth is not None:
+            first, stop = ((2 * tenth * len(ranked) + 10) // 20 for tenth in (self.tenth - 1, self.tenth))
+            return ranked[first:stop], stop - first
+        number = self.number(members)
+        return ranked[: number + blocked], number
+
     def number(self, members: int) -> int:
-        """n = round-half-up(share · members), or the count."""
+        """How many of the best: n."""
         if self.count is not None:
             return self.count
         # One part in 10⁹ keeps halves such as .1 · 1245 from falling to a rounding of the product.
         return math.floor((self.share or 0.0) * members * (1 + 1e-9) + 0.5)
 
 
-SELECTIONS = (Selection(name="top10pct", share=0.1), Selection(name="top100", count=100))
+TENTHS = tuple(Selection(name=f"decile{tenth}", tenth=tenth) for tenth in range(1, 11))
+SELECTIONS = (Selection(name="top10pct", share=0.1), Selection(name="top100", count=100), *TENTHS)
 
 
 @dataclass(frozen=True)
@@ -106,11 +123,9 @@ def tracks(
     schedules = _schedules(days, rebalance, lag)
 
     def best(day: int) -> Wanted:
-        # No more can be passed over than cannot be bought.
-        blocked = int((~trading.buyable[day + lag]).sum())
-        numbers = [rule.number(int(members[day].sum())) for rule in rules]
-        found = [ranked[day][: number + blocked] for ranked in rankings for number in numbers]
-        return _wanted(found, numbers * len(rankings))
+        count, blocked = int(members[day].sum()), int((~trading.buyable[day + lag]).sum())
+        pairs = [rule.wanted(ranked[day], count, blocked) for ranked in rankings for rule in rules]
+        return _wanted(*zip(*pairs))
 
     portfolios = len(rankings) * len(rules)
     runs = [_run(trading, schedule, lag, days[-1], best, portfolios, cost / 2) for schedule in schedules]
