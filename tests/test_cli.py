@@ -189,6 +189,7 @@ def test_the_run_folder(folder: Path) -> None:
     assert models
     assert {name.replace(".safetensors", ".json") for name in models} <= {p.name for p in (folder / "models").iterdir()}
     assert sorted(p.name for p in folder.glob("*.parquet")) == [
+        "decay.parquet",
         "explain.parquet",
         "nav.parquet",
         "rank_ic.parquet",
@@ -219,7 +220,9 @@ SCHEMAS = {
     "seed_rank_ic": KEY | {"seed": pl.Int32, "date": pl.Date, "rank_ic": pl.Float64},
     "nav": KEY
     | {"selection": pl.String, "track": pl.Int32, "date": pl.Date}
-    | dict.fromkeys(("gross", "net", "benchmark"), pl.Float64),
+    | dict.fromkeys(("gross", "net", "benchmark", "turnover"), pl.Float64),
+    "decay": {"model": pl.String, "label_days": pl.Int32, "days": pl.Int32, "date": pl.Date}
+    | dict.fromkeys(("rank_ic", "autocorrelation"), pl.Float64),
     "explain": {
         "model": pl.String,
         "label_days": pl.Int32,
@@ -237,9 +240,19 @@ def test_the_tables_of_the_run_folder(folder: Path, name: str) -> None:
     assert dict(frame.schema) == SCHEMAS[name]
     assert frame.height
     key = [column for column in frame.columns if column in KEY or column in ("segment", "seed", "date", "symbol")]
-    more = ("selection", "track", "granularity", "feature", "days_back")
+    more = ("selection", "track", "granularity", "feature", "days_back", "days")
     key += [column for column in more if column in frame.columns]
     assert not frame.select(key).is_duplicated().any()
+
+
+def test_decay_meets_the_rank_ic(folder: Path) -> None:
+    """Over as many days as the label's fill and R say, it is the Rank IC of every R-th date."""
+    shown = pl.read_parquet(folder / "rank_ic.parquet").filter(pl.col("universe") == "all")
+    decay = pl.read_parquet(folder / "decay.parquet").filter(pl.col("days") == shown["rebalance"][0])
+    both = decay.join(shown, on=["model", "label_days", "date"], suffix="_there")
+    assert both.height == decay.height > 0
+    assert both.select((pl.col("rank_ic") == pl.col("rank_ic_there")).all()).item()
+    assert decay["autocorrelation"].drop_nulls().is_between(-1, 1).all()
 
 
 def test_scores_are_z_by_date(folder: Path) -> None:

@@ -272,7 +272,7 @@ class Job:
         return {"first_run": date.today().isoformat(), "note": note, "plugins": plugins}
 
     def evaluate(self) -> Path:
-        outputs = ("rank_ic.parquet", "nav.parquet", "seed_rank_ic.parquet")
+        outputs = ("rank_ic.parquet", "nav.parquet", "seed_rank_ic.parquet", "decay.parquet")
         settings = self.experiment.evaluation.model_dump(mode="json")
         code = code_fingerprint(*_JUDGES)
         # A made-up market is judged against its oracle, which comes from the source and not from the store.
@@ -290,7 +290,7 @@ class Job:
             seed_scores = score_files.read_seed_scores(self.folder / "seed_scores.parquet", self.market)
             with self.progress.step("evaluate", evaluating.case_count(self.experiment)) as step:
                 judged = evaluating.judge(self.market, scores, seed_scores, step)
-            for name, frame in zip(outputs, (judged.rank_ic, judged.nav, judged.seed_rank_ic)):
+            for name, frame in zip(outputs, (judged.rank_ic, judged.nav, judged.seed_rank_ic, judged.decay)):
                 write_parquet(frame, self.folder / name)
             self.manifest.facts["missing"] = list(judged.missing)
         return self.folder / outputs[0]

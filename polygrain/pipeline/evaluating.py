@@ -12,6 +12,7 @@ import polars as pl
 
 from polygrain.config import Experiment
 from polygrain.errors import ConfigError
+from polygrain.evaluation.decay import rank_autocorrelation, rank_ic_by_horizon
 from polygrain.evaluation.rank_ic import rank_ic
 from polygrain.evaluation.tracks import Ranking, Selection, Tracks, benchmark_nav, ranking, tracks
 from polygrain.execution.fills import FILLS, fill_price
@@ -23,6 +24,7 @@ from polygrain.store.panel import Array, Panel
 from polygrain.universe import Facts, evaluate
 
 LEAST_MEMBERS = 10
+DECAY_DAYS = (1, 2, 3, 5, 10, 15, 20)
 
 
 @dataclass(frozen=True)
@@ -57,20 +59,22 @@ def universes(market: Market, days: Array) -> Universes:
 
 @dataclass(frozen=True)
 class Judged:
-    """rank_ic.parquet, nav.parquet and seed_rank_ic.parquet, and sentences on what could not be evaluated."""
+    """rank_ic.parquet, nav.parquet, seed_rank_ic.parquet, decay.parquet; sentences on what could not be evaluated."""
 
     rank_ic: pl.DataFrame
     nav: pl.DataFrame
     seed_rank_ic: pl.DataFrame
+    decay: pl.DataFrame
     missing: tuple[str, ...]
 
 
 def judge(
     market: Market, scores: Mapping[Key, Array], seed_scores: Iterable[tuple[int, Key, Array]], step: Step
 ) -> Judged:
-    """Rank ICs and tracks of every score on the days that have scores; of single seeds the Rank ICs that tables show.
+    """Rank ICs and tracks of every score on the days that have scores; of single seeds the Rank ICs that tables show,
+    and the decay of every score.
 
-    Those are the first fill's, rebalance period's and universe's.
+    Shown are the first fill's, rebalance period's and universe's.
     """
     found = {key: Panel(market.quotes.axes, _on_all_days(market, panel)) for key, panel in scores.items()}
     days = np.flatnonzero(np.isfinite(next(iter(found.values())).values).any(axis=1))
@@ -102,7 +106,8 @@ def judge(
         )
         for seed, (model, horizon), panel in seed_scores
     ]
-    return Judged(pl.concat(ics), pl.concat(navs), pl.concat(by_seed), chosen.missing)
+    decay = pl.concat([shown.decay(panel).select(*_score_key(*key), pl.all()) for key, panel in found.items()])
+    return Judged(pl.concat(ics), pl.concat(navs), pl.concat(by_seed), decay, chosen.missing)
 
 
 def case_count(experiment: Experiment) -> int:
@@ -111,10 +116,13 @@ def case_count(experiment: Experiment) -> int:
     return len(settings.universes) * len(settings.fills) * len(settings.rebalance)
 
 
+def _score_key(model: str, horizon: int) -> list[pl.Expr]:
+    return [pl.lit(model).alias("model"), pl.lit(horizon, pl.Int32).alias("label_days")]
+
+
 def _key(model: str, horizon: int, rebalance: int, fill: str, universe: str) -> list[pl.Expr]:
     return [
-        pl.lit(model).alias("model"),
-        pl.lit(horizon, pl.Int32).alias("label_days"),
+        *_score_key(model, horizon),
         pl.lit(rebalance, pl.Int32).alias("rebalance"),
         pl.lit(fill).alias("fill"),
         pl.lit(universe).alias("universe"),
@@ -157,6 +165,27 @@ class _Case:
         )
         return frame.with_columns(pl.col("rank_ic", "rank_ic_all").fill_nan(None))
 
+    def decay(self, scores: Panel) -> pl.DataFrame:
+        """By number of days the Rank IC with returns over so many, and the correlation with the ranking so much later.
+
+        One score date in R is looked at, so that each return is met once.
+        """
+        quotes, days = self.market.quotes, self.days[:: self.rebalance]
+        rule = FILLS[self.fill]
+        mask = tradable(self.members, quotes, self.fill)
+        ics = rank_ic_by_horizon(scores.values, fill_price(quotes, rule), mask, rule.lag, DECAY_DAYS, days)
+        same = rank_autocorrelation(scores.values, self.members, DECAY_DAYS, days)
+        dates = pl.Series([quotes.axes.days[day] for day in days], dtype=pl.Date)
+        frame = pl.DataFrame(
+            {
+                "days": np.repeat(np.array(DECAY_DAYS, np.int32), len(days)),
+                "date": pl.concat([dates] * len(DECAY_DAYS)),
+                "rank_ic": ics.ravel(),
+                "autocorrelation": same.ravel(),
+            }
+        )
+        return frame.with_columns(pl.col("rank_ic", "autocorrelation").fill_nan(None))
+
     def navs(self, rankings: Sequence[Ranking]) -> Iterator[pl.DataFrame]:
         """By ranking the NAVs of every selection."""
         experiment, rules = self.market.experiment, self.market.experiment.evaluation.selections
@@ -187,8 +216,9 @@ class _Case:
                 "gross": result.gross[:, span].ravel(),
                 "net": result.net[:, span].ravel(),
                 "benchmark": result.benchmark[:, span].ravel(),
+                "turnover": result.turnover[:, span].ravel(),
             }
-        )
+        ).with_columns(pl.col("turnover").fill_nan(None))
 
 
 def _on_all_days(market: Market, panel: Array) -> Array:
