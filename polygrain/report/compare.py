@@ -18,6 +18,7 @@ import polars as pl
 
 from polygrain.errors import DataError
 from polygrain.evaluation import statistics
+from polygrain.report.conventions import conventions_line, conventions_line_zh, pairs_line, pairs_line_zh
 from polygrain.report.facts import FILE, ReportFacts
 from polygrain.report.figures import LEG_TITLES, SELECTION_TITLES, Figure, label, layout, line, rounded
 from polygrain.report.overview import threshold
@@ -25,7 +26,7 @@ from polygrain.report.page import csv_bytes, manifest_text, render, score_span
 from polygrain.report.results import SELECTIONS, Case, Evaluation, Navs, read_evaluation
 from polygrain.report.rows import FACTOR_COLUMNS, Row, common, compared, factor_row, seed_std
 from polygrain.report.tables import Table, cases, in_order, table_of
-from polygrain.report.views import FILL_TITLES, Heading, View, conventions_line, view, view_of
+from polygrain.report.views import Heading, View, view, view_of
 from polygrain.store.commit import commit_bytes
 from polygrain.store.panel import Array
 
@@ -240,7 +241,7 @@ def compare(folders: Sequence[Path]) -> Comparison:
 
 
 def _headings(bound: float) -> list[Heading]:
-    ic = ("Rank IC", "秩相关")
+    ic = ("Rank IC", "秩相关系数")
     spread = ("Std over seeds", "种子间标准差")
     shown = [
         Heading("dates", "Dates", "共同日数", "count"),
@@ -263,19 +264,11 @@ def _headings(bound: float) -> list[Heading]:
     ]
 
 
-def _conventions(pairs: Sequence[Pair], comparison: Comparison, mark: str) -> str:
-    """How the figures of a table of pairs were made; `mark` is how a strong difference looks."""
-    case, days = pairs[0].case, sorted({day for pair in pairs for day in pair.days})
-    fill = FILL_TITLES.get(case.fill, (case.fill, ""))[0]
-    return (
-        f"{days[0]} to {days[-1]}. Universe {case.universe}; rebalanced every {case.rebalance} days at {fill}. A row "
-        f"holds the score dates, and the span of closes, that both runs have. Rank IC: mean over those dates; ± of a "
-        f"difference is one Newey-West standard error of the daily differences, lag {3 * case.rebalance}; {mark}: "
-        f"beyond {comparison.threshold:.2f} errors, 5% over all {len(comparison.pairs)} rows (Bonferroni). Excess: of "
-        f"the whole common span, not annualised, over each run’s own benchmark and net of its own costs; its ± is that "
-        f"of daily differences, compounding left aside. Std over seeds: on each run’s own dates; no ± holds the luck "
-        f"of a seed."
-    )
+def _conventions(pairs: Sequence[Pair], comparison: Comparison, mark: str) -> tuple[str, str]:
+    """How the figures of a table of pairs were made, in both languages; `mark` is how a strong difference looks."""
+    days = sorted({day for pair in pairs for day in pair.days})
+    made = (pairs[0].case, days[0], days[-1], comparison.threshold, len(comparison.pairs))
+    return pairs_line(*made, mark), pairs_line_zh(*made)
 
 
 def _table(pairs: Sequence[Pair], headings: Sequence[Heading]) -> Table:
@@ -285,23 +278,23 @@ def _table(pairs: Sequence[Pair], headings: Sequence[Heading]) -> Table:
     return table_of("comparison", pairs[0].title, title_zh, columns, [pair.row for pair in pairs])
 
 
-def _views(comparison: Comparison, mark: str) -> Iterator[tuple[View, str]]:
-    """The table of each two runs with its conventions."""
+def _views(comparison: Comparison, mark: str) -> Iterator[tuple[View, str, str]]:
+    """The table of each two runs with its conventions in both languages."""
     headings = _headings(comparison.threshold)
     for pairs in comparison.blocks():
         table = _table(pairs, headings)
         filled = [heading for heading in headings if table.frame[heading.column].count()]
-        yield view_of(table, pairs[0].base.facts, filled), _conventions(pairs, comparison, mark)
+        yield view_of(table, pairs[0].base.facts, filled), *_conventions(pairs, comparison, mark)
 
 
-def _alone(comparison: Comparison) -> Iterator[tuple[View, str]]:
-    """By run what stands in no pair, with its own figures on its own dates; its conventions and notes."""
+def _alone(comparison: Comparison) -> Iterator[tuple[View, str, str, tuple[str, ...]]]:
+    """By run what stands in no pair, on its own dates; its conventions in both languages, and its notes."""
     for run, alone in zip(comparison.runs, comparison.alone):
         if alone:
             rows = [factor_row(run.evaluation, case) for case in alone]
             table = table_of("alone", run.name, "", FACTOR_COLUMNS, rows)
-            conventions = conventions_line(run.facts, *score_span(run.evaluation))
-            yield view(table, run.facts), " ".join((conventions, *run.facts.notes))
+            made = (run.facts, *score_span(run.evaluation))
+            yield view(table, run.facts), conventions_line(*made), conventions_line_zh(*made), tuple(run.facts.notes)
 
 
 def _figures(comparison: Comparison) -> list[Figure]:
@@ -340,9 +333,9 @@ def lines(comparison: Comparison) -> Iterator[str]:
     for run in comparison.runs:
         if run.facts.simulated:
             yield f"SIMULATED market: {run.name}. Nothing here says how a model does on a real market."
-    for shown, conventions in _views(comparison, "*"):
+    for shown, conventions, _ in _views(comparison, "*"):
         yield from ("", shown.title, *_text(shown), conventions)
-    for shown, _ in _alone(comparison):
+    for shown, *_ in _alone(comparison):
         yield from ("", f"Not paired, {shown.title}, on its own dates", *_text(shown))
     yield from ("", "What differs" if comparison.differing else "Nothing differs in what the runs say of themselves.")
     for key, values in comparison.differing:

@@ -25,6 +25,7 @@ class Tile:
     value: str
     error: str
     line: str
+    line_zh: str
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,10 @@ class Overview:
     verdict: str
     verdict_zh: str
     reason: str
+    reason_zh: str
     tiles: tuple[Tile, ...]
     warnings: tuple[str, ...]
+    warnings_zh: tuple[str, ...]
     labels: tuple[LabelLine, ...]
 
 
@@ -85,24 +88,32 @@ def _verdict(comparison: Comparison | None, needed: float, net: float | None) ->
     return "open", "Not distinguishable from the naive composite", "与朴素合成因子无显著差别"
 
 
-def _reason(facts: ReportFacts, case: Case, comparison: Comparison | None, needed: float) -> str:
+def _reason(facts: ReportFacts, case: Case, comparison: Comparison | None, needed: float) -> tuple[str, str]:
+    """What the verdict rests on, in English and in Chinese."""
     subject = f"{facts.headline}, {case.label_days}-day label, named before the results were known"
+    subject_zh = f"{facts.headline}，{case.label_days} 日标签，在结果出来之前选定"
     if comparison is None:
-        return f"{subject}."
+        return f"{subject}.", f"{subject_zh}。"
     errors = abs(comparison.difference) / comparison.error if comparison.error > 0 else float("inf")
+    difference = number(comparison.difference, "difference")
+    tried, tried_zh = _tried(facts)
     return (
-        f"{subject}: the daily Rank IC differs by {number(comparison.difference, 'difference')} on the same dates, "
-        f"{errors:.1f} standard errors. Two-sided 5% needs {needed:.2f} with "
-        f"{_tried(facts)}."
+        f"{subject}: the daily Rank IC differs by {difference} on the same dates, "
+        f"{errors:.1f} standard errors. Two-sided 5% needs {needed:.2f} with {tried}.",
+        f"{subject_zh}：相同日期上每日 Rank IC 之差为 {difference}，即 {errors:.1f} 倍标准误。"
+        f"{tried_zh}，双侧 5% 需要 {needed:.2f} 倍。",
     )
 
 
-def _tried(facts: ReportFacts) -> str:
-    """How many configurations were tried, and on which dates."""
+def _tried(facts: ReportFacts) -> tuple[str, str]:
+    """How many configurations were tried, and on which dates, in English and in Chinese."""
     searched = sum(tried.scored == "validation" for tried in facts.configurations)
     tested = max(len(facts.configurations) - searched, 1)
     said = f"{tested} configuration{'s' if tested > 1 else ''} tried on these dates"
-    return said + (f" and {searched} more on validation dates alone" if searched else "")
+    said_zh = f"在这些日期上试过 {tested} 个配置"
+    if not searched:
+        return said, said_zh
+    return f"{said} and {searched} more on validation dates alone", f"{said_zh}，另有 {searched} 个只在验证集上试过"
 
 
 def _rank_ic_tile(title: str, title_zh: str, row: Row) -> Tile:
@@ -114,34 +125,44 @@ def _rank_ic_tile(title: str, title_zh: str, row: Row) -> Tile:
         number(_figure(row, "rank_ic"), "ic"),
         f"± {error}",
         f"ICIR {icir} · positive on {win_rate} of dates",
+        f"ICIR {icir} · 胜率 {win_rate}",
     )
 
 
 def _excess_tile(row: Row, naive: Row | None, days: int) -> Tile:
     annual = _figure(row, "top10pct_net") is not None
-    line = f"{number(_excess(row, 'gross'), 'signed_percent')} before costs"
+    gross = number(_excess(row, "gross"), "signed_percent")
+    line, line_zh = f"{gross} before costs", f"费前 {gross}"
     if naive is not None:
-        line += f" · naive {number(_excess(naive, 'net'), 'signed_percent')} after"
+        net = number(_excess(naive, "net"), "signed_percent")
+        line, line_zh = f"{line} · naive {net} after", f"{line_zh} · 朴素合成费后 {net}"
     title = "Top 10% excess a year, after costs" if annual else f"Top 10% excess in {days} days, after costs"
     return Tile(
         title,
-        "前 10% 年化超额（费后）" if annual else "前 10% 区间超额（费后，未年化）",
+        "前 10% 年化超额（费后）" if annual else f"前 10% {days} 日超额（费后，未年化）",
         number(_excess(row, "net"), "signed_percent"),
         "",
         line,
+        line_zh,
     )
 
 
-def _warnings(facts: ReportFacts, row: Row) -> tuple[str, ...]:
+def _warnings(facts: ReportFacts, row: Row) -> list[tuple[str, str]]:
+    """What to be wary of, each in English and in Chinese."""
     said = []
     rank_ic, periods = _figure(row, "rank_ic"), _figure(row, "periods")
     if not facts.simulated and rank_ic is not None and rank_ic > SUSPICIOUS_RANK_IC:
-        said.append(
-            f"A Rank IC above {SUSPICIOUS_RANK_IC} on a real market is first suspected of a leak: run polygrain prove."
-        )
+        english = f"A Rank IC above {SUSPICIOUS_RANK_IC} on a real market is first suspected of a leak:"
+        chinese = f"真实行情上 Rank IC 高于 {SUSPICIOUS_RANK_IC}，首先应怀疑用到了未来数据："
+        said.append((f"{english} run polygrain prove.", f"{chinese}请运行 polygrain prove。"))
     if periods is not None and periods < FEW_PERIODS:
-        said.append(f"Only {periods:.0f} non-overlapping periods: the errors themselves are uncertain.")
-    return tuple(said)
+        said.append(
+            (
+                f"Only {periods:.0f} non-overlapping periods: the errors themselves are uncertain.",
+                f"只有 {periods:.0f} 个互不重叠的期数：标准误本身也不可靠。",
+            )
+        )
+    return said
 
 
 def _labels(evaluation: Evaluation) -> tuple[LabelLine, ...]:
@@ -175,10 +196,17 @@ def overview(evaluation: Evaluation) -> Overview | None:
         tiles.append(_rank_ic_tile("Rank IC of the naive composite", "朴素合成 Rank IC", naive))
         error = f"± {number(comparison.error, 'ic')}"
         line = "paired by date; ± is one standard error"
-        tiles.append(Tile("Difference", "之差", number(comparison.difference, "difference"), error, line))
+        line_zh = "按日配对；± 为一倍标准误"
+        tiles.append(Tile("Difference", "之差", number(comparison.difference, "difference"), error, line, line_zh))
     navs = evaluation.navs(case, "top10pct")
     if navs is not None:
         tiles.append(_excess_tile(row, naive, len(navs.days) - 1))
-    tone, verdict, verdict_zh = _verdict(comparison, needed, _excess(row, "net"))
-    reason = _reason(facts, case, comparison, needed)
-    return Overview(tone, verdict, verdict_zh, reason, tuple(tiles), _warnings(facts, row), _labels(evaluation))
+    warnings = _warnings(facts, row)
+    return Overview(
+        *_verdict(comparison, needed, _excess(row, "net")),
+        *_reason(facts, case, comparison, needed),
+        tuple(tiles),
+        tuple(english for english, _ in warnings),
+        tuple(chinese for _, chinese in warnings),
+        _labels(evaluation),
+    )

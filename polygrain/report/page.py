@@ -21,13 +21,15 @@ from markupsafe import Markup
 from polygrain import __version__
 from polygrain.errors import DataError
 from polygrain.report.bars import BAR_FIGURES
+from polygrain.report.conventions import conventions_line, conventions_line_zh
 from polygrain.report.figures import LINE_FIGURES, PALETTE, Figure, latest_year
 from polygrain.report.origins import origins
 from polygrain.report.overview import overview
 from polygrain.report.recovered import recovered
 from polygrain.report.results import Evaluation, read_evaluation
 from polygrain.report.tables import Table, tables
-from polygrain.report.views import conventions_line, view
+from polygrain.report.views import view
+from polygrain.report.words import chinese
 from polygrain.store.commit import commit_bytes
 
 # Table 2 is the single-granularity part of table 4, and figures 8 and 9 are drawn: written as files, not printed.
@@ -48,23 +50,35 @@ FIGURE_TITLES = {
     "cumulative_difference": ("Cumulative difference of Rank IC", "累计 Rank IC 之差"),
 }
 FIGURE_NOTES = {
-    "origins": "A network’s own scores, by integrated gradients: a cell is the share that a feature of one day of the "
-    "look-back has in how far they move, a bar the feature’s share over all days; the shares of a model add up to "
-    "100%. How many dates and stocks are looked at stands under Conventions. A share says nothing of the sign, nor of "
-    "whether the scores are any good. File: explain.parquet",
+    "origins": (
+        "A network’s own scores, by integrated gradients: a cell is the share that a feature of one day of the "
+        "look-back has in how far they move, a bar the feature’s share over all days; the shares of a model add up to "
+        "100%. How many dates and stocks are looked at stands under Conventions. A share says nothing of the sign, "
+        "nor of whether the scores are any good. File: explain.parquet",
+        "用积分梯度法看单个网络自身的打分：一格表示回看期内某一天的某个特征对打分变动的贡献占比，横条是该特征在各天的合计；"
+        "一个模型的占比之和为 100%。考察了多少日期和股票，见口径一节。占比不说明方向，也不说明打分好不好。"
+        "文件：explain.parquet",
+    ),
 }
+# In the head: before the first paint. At the end: once the page stands.
+SCRIPTS = ("tables.js", "switches.js", "charts.js")
 _DARK = ("#9a9a9a", "#56b4e9", "#f0884a", "#2fc79b", "#e08cc0", "#e0b84a", "#8fd0f5", "#a5a8f0")
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Where the figures of one group stand; `switches` are the choices, one row of buttons each; `note` or ""."""
+    """Where the figures of one group stand; `switches` are the choices, one row of buttons each; `note` or "".
+
+    `height` is the first figure's: room is kept for it until it is drawn.
+    """
 
     group: str
     title: str
     title_zh: str
     switches: tuple[tuple[str, ...], ...]
+    height: int
     note: str
+    note_zh: str
 
 
 def figures(evaluation: Evaluation) -> list[Figure]:
@@ -75,15 +89,20 @@ def figures(evaluation: Evaluation) -> list[Figure]:
 def _slots(made: Sequence[Figure]) -> dict[str, Slot]:
     slots = {}
     for group in dict.fromkeys(figure.group for figure in made):
-        choices = [figure.choice for figure in made if figure.group == group]
-        switches = tuple(tuple(dict.fromkeys(options)) for options in zip(*choices))
-        slots[group] = Slot(group, *FIGURE_TITLES[group], switches, FIGURE_NOTES.get(group, ""))
+        drawn = [figure for figure in made if figure.group == group]
+        switches = tuple(tuple(dict.fromkeys(options)) for options in zip(*(figure.choice for figure in drawn)))
+        height = int(drawn[0].figure.layout.height)
+        slots[group] = Slot(group, *FIGURE_TITLES[group], switches, height, *FIGURE_NOTES.get(group, ("", "")))
     return slots
 
 
 def _payload(made: Sequence[Figure]) -> Markup:
-    """The figures as one JSON text; equal date axes are kept once, and nothing in it can end the script element."""
+    """The figures as one JSON text; equal date axes are kept once, and nothing in it can end the script element.
+
+    `words` holds the Chinese of the titles of axes.
+    """
     axes: list[str] = []
+    words: dict[str, str] = {}
     listed = []
     for figure in made:
         content = json.loads(figure.json())
@@ -92,10 +111,13 @@ def _payload(made: Sequence[Figure]) -> Markup:
             if axis not in axes:
                 axes.append(axis)
             trace["x"] = axes.index(axis)
+        titles = [
+            axis["title"].get("text") for key, axis in content["layout"].items() if "axis" in key if "title" in axis
+        ]
+        words |= {title: chinese(title) for title in titles if title}
         listed.append({"group": figure.group, "choice": list(figure.choice), **content})
-    text = json.dumps(
-        {"axes": [json.loads(axis) for axis in axes], "figures": listed}, sort_keys=True, separators=(",", ":")
-    )
+    payload = {"axes": [json.loads(axis) for axis in axes], "figures": listed, "words": words}
+    text = json.dumps(payload, sort_keys=True, separators=(",", ":"))
     # Safe inside a script element: every character that could open a tag is written as a JSON escape.
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
@@ -144,8 +166,10 @@ def render(template: str, content: Mapping[str, object], drawn: Sequence[Figure]
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["chinese"] = chinese
     packed, plotly_hash = _plotly()
-    script = _template("report.js")
+    early, late = _template("head.js"), "\n".join(_template(name) for name in SCRIPTS)
+    hashes = " ".join([plotly_hash, _source_hash(early.encode()), _source_hash(late.encode())])
     return environment.get_template(template).render(
         content,
         version=__version__,
@@ -153,9 +177,10 @@ def render(template: str, content: Mapping[str, object], drawn: Sequence[Figure]
         payload=_payload(drawn),
         plotly=packed,
         style=Markup(_template("report.css")),
-        script=Markup(script),
-        policy=f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {plotly_hash} "
-        f"{_source_hash(script.encode())}; base-uri 'none'; form-action 'none'",
+        early=Markup(early),
+        late=Markup(late),
+        policy=f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {hashes}; "
+        "base-uri 'none'; form-action 'none'",
         light=PALETTE,
         dark=_DARK,
     )
@@ -163,12 +188,14 @@ def render(template: str, content: Mapping[str, object], drawn: Sequence[Figure]
 
 def page(evaluation: Evaluation, made: list[Table], drawn: list[Figure], manifest: str) -> str:
     """A run's report as HTML."""
+    span = score_span(evaluation)
     content = {
         "facts": evaluation.facts,
         "overview": overview(evaluation),
         "recovered": recovered(evaluation),
         "tables": [view(table, evaluation.facts) for table in made if table.name not in NOT_PRINTED],
-        "conventions": conventions_line(evaluation.facts, *score_span(evaluation)),
+        "conventions": conventions_line(evaluation.facts, *span),
+        "conventions_zh": conventions_line_zh(evaluation.facts, *span),
         "manifest": manifest,
     }
     return render("report.html", content, drawn)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +15,7 @@ import polars as pl
 
 from polygrain.report.facts import ReportFacts
 from polygrain.report.tables import Table
+from polygrain.report.words import numbered
 
 TWO_SIDED = 1.96
 
@@ -36,13 +38,23 @@ class Heading:
     spread: str = ""
     threshold: float = TWO_SIDED
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The data columns that are printed in one: the figure's first."""
+        return tuple(column for column in (self.column, self.error, self.spread) if column)
+
 
 @dataclass(frozen=True)
 class Cell:
-    """A formatted figure; `error` is its standard error; `strong` marks a difference of many errors."""
+    """A formatted figure; `error` is its standard error, `spread` what seeds differ by; `strong` marks many errors.
+
+    `values` are the figures in full, in the order of the heading's columns.
+    """
 
     text: str
+    values: tuple[float | None, ...]
     error: str = ""
+    spread: str = ""
     strong: bool = False
     negative: bool = False
 
@@ -58,8 +70,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Block:
-    """The rows of one label."""
+    """The rows of one label; `label_days` is 0 for those over labels."""
 
+    label_days: int
     title: str
     title_zh: str
     lines: tuple[Line, ...]
@@ -87,18 +100,20 @@ def _portfolio(selection: str, title: str, title_zh: str, suffix: str, span: str
 
 
 FACTOR_HEADINGS = (
-    Heading("rank_ic", "Rank IC", "均值 ± 标准误", "ic", error="rank_ic_se"),
-    Heading("icir", "ICIR", "年化", "ratio"),
+    Heading("rank_ic", "Rank IC", "平均 Rank IC", "ic", error="rank_ic_se"),
+    Heading("icir", "ICIR", "年化 ICIR", "ratio"),
     Heading("win_rate", "Win rate", "胜率", "share"),
     *_portfolio("top10pct", "Top 10%", "前 10% ", "", "a year", "年化超额"),
     *_portfolio("top100", "Top 100", "前 100 只", "", "a year", "年化超额"),
     *_portfolio("top10pct", "Top 10%", "前 10% ", "_period", "not annualised", "区间超额，未年化"),
     *_portfolio("top100", "Top 100", "前 100 只", "_period", "not annualised", "区间超额，未年化"),
-    Heading("vs_naive", "against naive", "与朴素合成之差", "difference", "Rank IC", "秩相关", error="vs_naive_se"),
-    Heading("rank_ic_all", "with unbuyable", "含买不进的", "ic", "Rank IC", "秩相关"),
-    Heading("rank_ic_seed_std", "std over seeds", "种子间标准差", "ic", "Rank IC", "秩相关"),
-    Heading("oracle_share", "found", "占比", "share", "Rank IC of the oracle", "全知者"),
-    Heading("vs_oracle", "difference", "之差", "difference", "Rank IC of the oracle", "全知者", error="vs_oracle_se"),
+    Heading("vs_naive", "against naive", "与朴素合成之差", "difference", "Rank IC", "秩相关系数", error="vs_naive_se"),
+    Heading("rank_ic_all", "with unbuyable", "含买不进的", "ic", "Rank IC", "秩相关系数"),
+    Heading("rank_ic_seed_std", "std over seeds", "种子间标准差", "ic", "Rank IC", "秩相关系数"),
+    Heading("oracle_share", "found", "占比", "share", "Rank IC of the oracle", "全知者 Rank IC"),
+    Heading(
+        "vs_oracle", "difference", "之差", "difference", "Rank IC of the oracle", "全知者 Rank IC", error="vs_oracle_se"
+    ),
     Heading("periods", "Periods", "独立期数", "count"),
 )
 FILL_TITLES = {"t0_close": ("T+0 close", "当日收盘"), "t1_vwap": ("T+1 VWAP", "次日均价")}
@@ -113,9 +128,15 @@ def _rebalance_heading(column: str) -> Heading:
     return Heading(column, label, label_zh, "ic", title, title_zh)
 
 
+def _year(span: str) -> tuple[str, str]:
+    """A year, or what there is of it."""
+    year = span.removesuffix("ytd")
+    return (f"{year} part", f"{year} 非整年") if span.endswith("ytd") else (year, "")
+
+
 def _year_heading(column: str) -> Heading:
     span = column.removesuffix("_net")
-    label, label_zh = (span.replace("ytd", " part"), "非整年" if span.endswith("ytd") else "")
+    label, label_zh = _year(span)
     if span == "annualised":
         label, label_zh = "A year", "年化"
     if column.endswith("_net"):
@@ -124,7 +145,7 @@ def _year_heading(column: str) -> Heading:
 
 
 def _rank_ic_year_heading(span: str) -> Heading:
-    label, label_zh = span.replace("ytd", " part"), "非整年" if span.endswith("ytd") else ""
+    label, label_zh = _year(span)
     if span == "all":
         label, label_zh = "All dates", "全部"
     return Heading(span, label, label_zh, "ic", error=f"{span}_se")
@@ -178,19 +199,19 @@ def _cell(row: dict[str, float | None], heading: Heading) -> Cell:
     value, error = row.get(heading.column), row.get(heading.error) if heading.error else None
     far = value is not None and error is not None and abs(value) > heading.threshold * error
     spread = row.get(heading.spread) if heading.spread else None
+    form = "percent" if heading.form.endswith("percent") else "ic"
     return Cell(
         number(value, heading.form),
-        _uncertainty(error, spread, "percent" if heading.form.endswith("percent") else "ic"),
+        tuple(_finite(row.get(column)) for column in heading.columns),
+        "" if error is None else f"± {number(error, form)}",
+        "" if error is None or spread is None else number(spread, form),
         heading.form == "difference" and far,
         value is not None and value < 0,
     )
 
 
-def _uncertainty(error: float | None, spread: float | None, form: str) -> str:
-    """± .012, and in brackets what seeds differ by."""
-    if error is None:
-        return ""
-    return f"± {number(error, form)}" + ("" if spread is None else f" (seeds {number(spread, form)})")
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _block(
@@ -206,10 +227,10 @@ def _block(
         for model, row in zip(models, rows)
     )
     if label_days:
-        return Block(f"{label_days}-day label", f"{label_days} 日标签", lines)
+        return Block(label_days, f"{label_days}-day label", f"{label_days} 日标签", lines)
     if any(line.role == "naive" for line in lines):
-        return Block("For comparison", "对照", lines)
-    return Block("Over labels", "跨标签平均", lines)
+        return Block(label_days, "For comparison", "对照", lines)
+    return Block(label_days, "Over labels", "跨标签平均", lines)
 
 
 def _blocks(frame: pl.DataFrame, facts: ReportFacts | None, shown: Sequence[Heading]) -> tuple[Block, ...]:
@@ -251,26 +272,9 @@ def published() -> dict[str, list[dict[str, float | int | str]]]:
 
 def view(table: Table, facts: ReportFacts) -> View:
     """A table as printed, R88's own figures folded behind it where the market is real and R88 has that table."""
-    made = _view(table.name, table.title, table.title_zh, table.frame, facts)
+    made = _view(table.name, table.title, numbered(table.title, table.title_zh), table.frame, facts)
     rows = published().get(table.name)
     if rows is None or facts.simulated:
         return made
     theirs = _view(table.name, "R88, 2017-01-03 to 2023-07-31", "研报原值", pl.DataFrame(rows), None)
     return View(made.name, made.title, made.title_zh, made.headings, made.groups, made.blocks, theirs)
-
-
-def conventions_line(facts: ReportFacts, first: str, last: str, dates: int) -> str:
-    """How the figures of a table were made, in one sentence per matter: printed under every table."""
-    fill = FILL_TITLES.get(facts.fill, (facts.fill, ""))[0]
-    seeds = len(facts.seeds)
-    several = " Std over seeds: of each seed's own Rank IC, ddof 1." if seeds > 1 else ""
-    oracle = " SIMULATED: the oracle knows the hidden states; a share is of its Rank IC on the same dates."
-    return (
-        f"{first} to {last}, {dates} score dates. Universe {facts.universe}; rebalanced every {facts.rebalance} days "
-        f"at {fill}, mean of {facts.rebalance} tracks started one day apart, {seeds} seed{'s' if seeds != 1 else ''}. "
-        f"Rank IC over the stocks that can be bought at the fill; ± is one Newey-West standard error, "
-        f"lag {3 * facts.rebalance}; ICIR = mean / std × √(260/{facts.rebalance}). Excess over all of the universe at "
-        f"equal weights, same fills, without costs; net of {facts.cost:.2%} per round trip; a year has 242 days and "
-        f"nothing below 120 days is annualised; ± of an excess is that of its daily values before costs, compounding "
-        f"left aside.{several}{oracle if facts.oracle else ''}"
-    )

@@ -1,6 +1,6 @@
-"use strict";
+// The figures: drawn by plotly in the colours of the reader's theme, in the words of the reader's language.
 (async () => {
-  const { axes, figures } = JSON.parse(document.getElementById("figures-data").textContent);
+  const { axes, figures, words } = JSON.parse(document.getElementById("figures-data").textContent);
   for (const figure of figures) for (const trace of figure.data) trace.x = axes[trace.x];
 
   // plotly is kept compressed in the page; as an element with its text it is admitted by the hash in the policy.
@@ -10,7 +10,9 @@
   plotly.textContent = await new Response(unpacked).text();
   document.head.append(plotly);
 
-  const css = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const root = document.documentElement;
+  const spoken = text => root.dataset.language === "zh" && words[text] || text;
+  const css = name => getComputedStyle(root).getPropertyValue(name).trim();
 
   function restyle(figure, width) {
     const ink = css("--ink"), muted = css("--muted"), rule = css("--rule"), paper = css("--paper");
@@ -25,7 +27,7 @@
       if (trace.error_y) copy.error_y = { ...trace.error_y, color: ink };
       return copy;
     });
-    const titled = given => ({ ...given, font: { size: 13, color: muted } });
+    const titled = given => ({ ...given, text: spoken(given?.text), font: { size: 13, color: muted } });
     const axis = given => ({ ...given, title: titled(given.title), gridcolor: rule, linecolor: rule, zerolinecolor: muted, zerolinewidth: 1, automargin: true });
     const legend = figure.layout.showlegend === false ? 0 : Math.ceil(data.length / Math.max(1, Math.floor(width / 165)));
     const margin = { ...figure.layout.margin, b: figure.layout.margin.b + 24 * legend };
@@ -48,28 +50,53 @@
     return [data, layout];
   }
 
+  // What a listener needs of a figure: each trace's last point, or all of its bars.
+  function described(figure) {
+    const said = (value, format) => typeof value !== "number" ? value : /%/.test(format) ? `${(100 * value).toFixed(1)}%` : value.toPrecision(3);
+    const { xaxis, yaxis } = figure.layout;
+    return figure.data.filter(trace => trace.type !== "heatmap").map(trace => {
+      if (trace.orientation === "h") return trace.y.map((name, i) => `${name} ${said(trace.x[i], "%")}`).join(", ");
+      if (trace.mode === "markers") return `${trace.name} ${said(trace.x[0], xaxis.tickformat)}`;
+      if (trace.type === "bar") return `${trace.name} ${trace.y.map((y, i) => `${trace.x[i]} ${said(y, yaxis.tickformat)}`).join(", ")}`;
+      return `${trace.name} ${said(trace.y.findLast(y => y !== null), yaxis.tickformat)}`;
+    }).join("; ");
+  }
+
   const slots = [...document.querySelectorAll(".slot")];
-  function draw(slot) {
+  function draw(slot, paper) {
     const chosen = [...slot.querySelectorAll("button[aria-pressed=true]")].map(button => button.dataset.option);
-    const matches = figures.filter(f => f.group === slot.dataset.group && chosen.every(option => f.choice.includes(option)));
+    const figure = figures.find(f => f.group === slot.dataset.group && chosen.every(option => f.choice.includes(option)));
     const place = slot.querySelector(".plot");
     if (place.querySelector(".waiting")) place.replaceChildren();
-    if (!matches.length) {
-      const said = Object.assign(document.createElement("p"), { className: "waiting", textContent: "Not in this run: see Missing, under Data and its flaws." });
+    if (!figure) {
+      const said = Object.assign(document.createElement("p"), { className: "waiting" });
+      said.append(...bilingual("Not in this run: see Missing, under Data and its flaws.", "本次运行没有：见“数据及其缺陷”中的缺失。"));
       Plotly.purge(place);
+      place.removeAttribute("role");
       place.replaceChildren(said);
       return;
     }
-    const [data, layout] = restyle(matches[0], place.clientWidth);
-    Plotly.react(place, data, layout, { displayModeBar: false, responsive: true, scrollZoom: false });
+    const [data, layout] = restyle(figure, paper || place.clientWidth);
+    Plotly.react(place, data, { ...layout, width: paper }, { displayModeBar: false, responsive: true, scrollZoom: false });
+    place.setAttribute("role", "img");
+    place.setAttribute("aria-label", `${slot.querySelector("figcaption").innerText}: ${[...chosen, described(figure)].join("; ")}`);
   }
   for (const slot of slots) {
     slot.addEventListener("click", event => {
-      if (!event.target.matches(".switch button")) return;
-      for (const button of event.target.parentElement.children) button.setAttribute("aria-pressed", String(button === event.target));
+      const pressed = event.target.closest(".switch button");
+      if (!pressed) return;
+      for (const button of pressed.parentElement.children) button.setAttribute("aria-pressed", String(button === pressed));
       draw(slot);
     });
+    // One at a time, so that the page answers while they are drawn.
+    await new Promise(setTimeout);
     draw(slot);
   }
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => slots.forEach(draw));
+
+  const redraw = paper => slots.forEach(slot => draw(slot, paper));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw());
+  document.addEventListener("redraw", () => redraw());
+  // On paper: light, and as wide as a sheet.
+  addEventListener("beforeprint", () => { root.dataset.printing = ""; redraw(1000); });
+  addEventListener("afterprint", () => { delete root.dataset.printing; redraw(); });
 })();

@@ -1,0 +1,72 @@
+"""The Chinese of words that the page and its figures share; what a run's config says stays as it was written."""
+
+from __future__ import annotations
+
+import re
+
+_WORDS = {
+    "Top 10%": "前 10%",
+    "Top 100": "前 100 只",
+    "after costs": "费后",
+    "before costs": "费前",
+    "mean Rank IC ± 2 SE": "平均 Rank IC ± 2 倍标准误",
+    "cumulative Rank IC": "累计 Rank IC",
+    "cumulative difference of Rank IC": "累计 Rank IC 之差",
+    "cumulative excess": "累计超额",
+    "NAV over benchmark NAV": "组合净值 / 基准净值",
+    "excess ± SE": "超额 ± 标准误",
+    "excess a year ± SE": "年化超额 ± 标准误",
+    "excess, whole span ± SE": "区间超额 ± 标准误",
+    "days back": "往前第几日",
+    "weeks back": "往前第几周",
+    "all days": "各日合计",
+    "all weeks": "各周合计",
+    "Source": "数据源",
+    "Session": "交易时段",
+    "Span": "区间",
+    "Days": "交易日",
+    "Days with bars": "有分钟线的交易日",
+    "Bar days": "有分钟线的交易日数",
+    "Stocks": "股票",
+    "Symbols": "证券数",
+    "Mean stocks in U_t": "选股范围平均股票数",
+    "Amount": "成交额",
+    "Look-back": "回看期",
+    "Granularities": "颗粒度",
+    "Plug-in": "插件",
+    "Stock days only in bars": "仅分钟线有的股票日",
+    "Stock days only in daily": "仅日线有的股票日",
+    "Market": "市场",
+    "real": "真实行情",
+    "simulated": "模拟行情",
+    "Score dates": "打分日",
+    "Its report shows": "其报告所示",
+    "ingest": "导入",
+    "features": "特征",
+    "train": "训练",
+    "score": "打分",
+    "evaluate": "评价",
+    "explain": "归因",
+}
+_PATTERNS = (
+    (re.compile(r"(\d+)-day label"), r"\1 日标签"),
+    (re.compile(r"(\d+)-day label, (.+) less (.+)"), r"\1 日标签，\2 减 \3"),
+    (re.compile(r"(\d+), (\d{4}-\d\d-\d\d) to (\d{4}-\d\d-\d\d)"), r"\1 个，\2 至 \3"),
+    (re.compile(r"rebalanced every (\d+) days at (\S+), universe (.+)"), r"每 \1 日按 \2 调仓，选股范围 \3"),
+    (re.compile(r"Features at (.+)"), r"\1 的特征"),
+)
+_NUMBERED = re.compile(r"(Table|Figure) (\d+) · ")
+
+
+def chinese(text: str) -> str:
+    """The Chinese of a fixed word or phrase, "" where there is none."""
+    for pattern, words in _PATTERNS:
+        if found := pattern.fullmatch(text):
+            return found.expand(words)
+    return _WORDS.get(text, "")
+
+
+def numbered(title: str, title_zh: str) -> str:
+    """The Chinese title with the number of the English one before it: it may be read alone."""
+    found = _NUMBERED.match(title)
+    return f"{'表' if found[1] == 'Table' else '图'} {found[2]} · {title_zh}" if found else title_zh
