@@ -27,6 +27,7 @@ from polygrain.report.origins import origins
 from polygrain.report.overview import overview
 from polygrain.report.recovered import recovered
 from polygrain.report.results import Evaluation, read_evaluation
+from polygrain.report.still import still
 from polygrain.report.tables import Table, tables
 from polygrain.report.views import view
 from polygrain.report.words import chinese
@@ -62,6 +63,8 @@ FIGURE_NOTES = {
 }
 # In the head: before the first paint. At the end: once the page stands.
 SCRIPTS = ("tables.js", "switches.js", "charts.js")
+# Pixels that a figure has on a desk: beside the tiles of the first screen, and elsewhere.
+HALF, WHOLE = 600, 1168
 _DARK = ("#9a9a9a", "#56b4e9", "#f0884a", "#2fc79b", "#e08cc0", "#e0b84a", "#8fd0f5", "#a5a8f0")
 
 
@@ -69,7 +72,7 @@ _DARK = ("#9a9a9a", "#56b4e9", "#f0884a", "#2fc79b", "#e08cc0", "#e0b84a", "#8fd
 class Slot:
     """Where the figures of one group stand; `switches` are the choices, one row of buttons each; `note` or "".
 
-    `height` is the first figure's: room is kept for it until it is drawn.
+    `still` is its first figure as it stands until plotly has drawn it, `height` what the figure needs then.
     """
 
     group: str
@@ -77,6 +80,7 @@ class Slot:
     title_zh: str
     switches: tuple[tuple[str, ...], ...]
     height: int
+    still: Markup
     note: str
     note_zh: str
 
@@ -91,8 +95,9 @@ def _slots(made: Sequence[Figure]) -> dict[str, Slot]:
     for group in dict.fromkeys(figure.group for figure in made):
         drawn = [figure for figure in made if figure.group == group]
         switches = tuple(tuple(dict.fromkeys(options)) for options in zip(*(figure.choice for figure in drawn)))
-        height = int(drawn[0].figure.layout.height)
-        slots[group] = Slot(group, *FIGURE_TITLES[group], switches, height, *FIGURE_NOTES.get(group, ("", "")))
+        first = drawn[0].figure
+        place = (int(first.layout.height), still(first, HALF if group == "rank_ic_by_model" else WHOLE))
+        slots[group] = Slot(group, *FIGURE_TITLES[group], switches, *place, *FIGURE_NOTES.get(group, ("", "")))
     return slots
 
 

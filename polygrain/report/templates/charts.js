@@ -67,7 +67,7 @@
     const chosen = [...slot.querySelectorAll("button[aria-pressed=true]")].map(button => button.dataset.option);
     const figure = figures.find(f => f.group === slot.dataset.group && chosen.every(option => f.choice.includes(option)));
     const place = slot.querySelector(".plot");
-    if (place.querySelector(".waiting")) place.replaceChildren();
+    if (place.querySelector(".still, .waiting")) place.replaceChildren();
     if (!figure) {
       const said = Object.assign(document.createElement("p"), { className: "waiting" });
       said.append(...bilingual("Not in this run: see Missing, under Data and its flaws.", "本次运行没有：见“数据及其缺陷”中的缺失。"));
