@@ -141,12 +141,13 @@ def test_it_opens_without_a_complaint_or_a_request(browser: Reader) -> None:
 
 
 def test_the_first_paint_does_not_wait_for_the_figures(browser: Reader) -> None:
-    # The best of three: other work on the machine takes its share.
-    painted = []
-    for _ in range(3):
+    def painted() -> float:
         browser.open()
-        painted.append(browser.js("return performance.getEntriesByName('first-contentful-paint')[0].startTime"))
-    assert min(painted) < 1000
+        found: float = browser.js("return performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        return found
+
+    # Three tries: other work on the machine takes its share.
+    assert any(painted() < 1000 for _ in range(3))
 
 
 def test_a_heading_sorts_within_labels_and_what_is_missing_comes_last(browser: Reader) -> None:
