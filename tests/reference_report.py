@@ -163,7 +163,13 @@ def nav_rows(days: list[date], seed: int) -> pl.DataFrame:
                         benchmark = np.cumprod(np.r_[1.0, (1 + market)[held][1:]])
                         frames.append(
                             pl.DataFrame(
-                                {"date": days[held], "gross": gross, "net": net, "benchmark": benchmark}
+                                {
+                                    "date": days[held],
+                                    "gross": gross,
+                                    "net": net,
+                                    "benchmark": benchmark,
+                                    "turnover": [0.6 if i % 5 == 0 else None for i in range(len(gross))],
+                                }
                             ).with_columns(
                                 pl.lit(model["name"]).alias("model"),
                                 pl.lit(label, pl.Int32).alias("label_days"),
@@ -195,6 +201,21 @@ def explain_rows(days: int = 4) -> pl.DataFrame:
     return pl.DataFrame(rows, columns | {"days_back": pl.Int32, "share": pl.Float64}, orient="row")
 
 
+def decay_rows(days: list[date], seed: int) -> pl.DataFrame:
+    """Rank ICs that grow and rankings that fade, on every fifth date; over 20 days nothing is known."""
+    random = np.random.default_rng(seed + 3)
+    rows = [
+        (model["name"], label, over, day, None if over == 20 else 0.02 * over + noise, 0.9**over + noise)
+        for model in models()
+        for label in ([0] if model["kind"] == "naive" else [5, 10])
+        for over in (1, 5, 20)
+        for day in days[::5]
+        for noise in [float(random.normal(0, 0.01))]
+    ]
+    columns = {"model": pl.String, "label_days": pl.Int32, "days": pl.Int32, "date": pl.Date}
+    return pl.DataFrame(rows, columns | {"rank_ic": pl.Float64, "autocorrelation": pl.Float64}, orient="row")
+
+
 def write_run(
     folder: Path, *, count: int = 118, seed: int = 7, seeds: int = 1, oracle: bool = False, **changes: object
 ) -> Path:
@@ -212,6 +233,7 @@ def write_run(
         changes = {"simulated": True, "models": [*models()[:-1], ORACLE, models()[-1]]} | changes
     nav_rows(days, seed).write_parquet(folder / "nav.parquet")
     seed_rows(days, seed, seeds).write_parquet(folder / "seed_rank_ic.parquet")
+    decay_rows(days, seed).write_parquet(folder / "decay.parquet")
     explain_rows().write_parquet(folder / "explain.parquet")
     (folder / "report_facts.json").write_text(json.dumps(facts(**changes)), "utf-8")
     (folder / "manifest.json").write_text(json.dumps({"version": 1, "code": "ab12", "seeds": [1]}), "utf-8")

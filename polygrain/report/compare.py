@@ -168,7 +168,8 @@ def _read(folders: Sequence[Path]) -> tuple[Run, ...]:
 def _on(navs: Navs, days: set[date]) -> Navs:
     """The NAVs at some of the closes."""
     kept = [day in days for day in navs.days]
-    return Navs(tuple(sorted(days)), navs.gross[:, kept], navs.net[:, kept], navs.benchmark[:, kept])
+    panels = (navs.gross, navs.net, navs.benchmark, navs.turnover)
+    return Navs(tuple(sorted(days)), *(panel[:, kept] for panel in panels))
 
 
 def _excess(base: Navs, run: Navs, selection: str, lag: int) -> Row:

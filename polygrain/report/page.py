@@ -25,6 +25,7 @@ from polygrain.report.conventions import conventions_line, conventions_line_zh
 from polygrain.report.figures import LINE_FIGURES, PALETTE, Figure, latest_year
 from polygrain.report.origins import origins
 from polygrain.report.overview import overview
+from polygrain.report.quality import quality
 from polygrain.report.recovered import recovered
 from polygrain.report.results import Evaluation, read_evaluation
 from polygrain.report.still import still
@@ -236,7 +237,7 @@ def write_report(run: Path) -> Path:
     """
     evaluation = read_evaluation(run)
     manifest = manifest_text(run)
-    made, drawn = tables(evaluation), figures(evaluation)
+    made, drawn = [*tables(evaluation), *quality(evaluation)], figures(evaluation)
     html = page(evaluation, made, drawn, manifest)
     _write_all(run / "tables", {f"{table.name}.csv": csv_bytes(table.frame) for table in made}, ".csv")
     _write_all(run / "figures", {f"{figure.name}.json": figure.json().encode() for figure in drawn}, ".json")

@@ -54,12 +54,16 @@ class SeedSeries:
 
 @dataclass(frozen=True)
 class Navs:
-    """Net asset values [tracks, days] at closes on the tracks' common span, whose first day is the base."""
+    """Net asset values [tracks, days] at closes on the tracks' common span, whose first day is the base.
+
+    `turnover` is Σ|Δw| on fill days, NaN elsewhere.
+    """
 
     days: tuple[date, ...]
     gross: Array
     net: Array
     benchmark: Array
+    turnover: Array
 
     def leg(self, name: str) -> Array:
         """The portfolio before ("gross") or after ("net") costs."""
@@ -67,7 +71,8 @@ class Navs:
 
     def part(self, days: slice) -> Navs:
         """The same of some of the days."""
-        return Navs(self.days[days], self.gross[:, days], self.net[:, days], self.benchmark[:, days])
+        panels = (self.gross, self.net, self.benchmark, self.turnover)
+        return Navs(self.days[days], *(panel[:, days] for panel in panels))
 
 
 @dataclass(frozen=True)
@@ -82,13 +87,15 @@ class Shares:
 @dataclass(frozen=True)
 class Evaluation:
     """A run's Rank ICs and NAVs with the facts beside them; of trained models also the Rank ICs of single seeds, and by
-    model and label where its scores come from, granularity by granularity."""
+    model and label where its scores come from, granularity by granularity, and by number of days the mean Rank IC with
+    returns over so many and the mean correlation with the ranking so much later."""
 
     facts: ReportFacts
     rank_ic: dict[tuple[object, ...], Series]
     nav: dict[tuple[object, ...], Navs]
     seeds: dict[tuple[object, ...], tuple[SeedSeries, ...]]
     origins: dict[tuple[object, ...], tuple[Shares, ...]]
+    decay: dict[tuple[object, ...], dict[int, tuple[float, float]]]
 
     def case(self, model: str, label_days: int) -> Case:
         """The evaluation that the tables show, of one model."""
@@ -128,9 +135,9 @@ def _navs(frame: pl.DataFrame) -> Navs:
     common = frame.filter(pl.col("date").is_in(days.implode())).sort("track", "date")
 
     def panel(name: str) -> Array:
-        return common[name].to_numpy().reshape(tracks, len(days))
+        return _values(common, name).reshape(tracks, len(days))
 
-    return Navs(tuple(days), panel("gross"), panel("net"), panel("benchmark"))
+    return Navs(tuple(days), panel("gross"), panel("net"), panel("benchmark"), panel("turnover"))
 
 
 def _shares(frame: pl.DataFrame) -> tuple[Shares, ...]:
@@ -140,6 +147,15 @@ def _shares(frame: pl.DataFrame) -> tuple[Shares, ...]:
         values = part.sort("feature", "days_back")["share"].to_numpy().reshape(len(features), -1)
         found.append(Shares(str(granularity), features, values))
     return tuple(found)
+
+
+def _decay(frame: pl.DataFrame) -> dict[int, tuple[float, float]]:
+    found = {}
+    for (days,), part in frame.partition_by("days", as_dict=True).items():
+        columns = (_values(part, name) for name in ("rank_ic", "autocorrelation"))
+        ic, same = (float(np.mean(v[np.isfinite(v)])) if np.isfinite(v).any() else np.nan for v in columns)
+        found[int(days)] = (ic, same)
+    return found
 
 
 def _read(run: Path, name: str, columns: tuple[str, ...], stage: str = "evaluate") -> pl.DataFrame:
@@ -163,8 +179,9 @@ def read_evaluation(run: Path) -> Evaluation:
     facts = read_facts(run)
     rank_ic = _read(run, "rank_ic.parquet", (*RANK_IC_KEY, "date", "rank_ic", "rank_ic_all")).sort(*RANK_IC_KEY, "date")
     seeds = _read(run, "seed_rank_ic.parquet", (*RANK_IC_KEY, "seed", "date", "rank_ic"))
-    nav = _read(run, "nav.parquet", (*NAV_KEY, "track", "date", "gross", "net", "benchmark"))
+    nav = _read(run, "nav.parquet", (*NAV_KEY, "track", "date", "gross", "net", "benchmark", "turnover"))
     shares = _read(run, "explain.parquet", (*MODEL_KEY, "granularity", "feature", "days_back", "share"), "explain")
+    decay = _read(run, "decay.parquet", (*MODEL_KEY, "days", "date", "rank_ic", "autocorrelation"))
     return Evaluation(
         facts,
         {key: _series(part) for key, part in rank_ic.partition_by(RANK_IC_KEY, as_dict=True).items()},
@@ -177,4 +194,5 @@ def read_evaluation(run: Path) -> Evaluation:
             for key, part in seeds.sort("seed", "date").partition_by(RANK_IC_KEY, as_dict=True).items()
         },
         {key: _shares(part) for key, part in shares.partition_by(MODEL_KEY, as_dict=True).items()},
+        {key: _decay(part) for key, part in decay.partition_by(MODEL_KEY, as_dict=True).items()},
     )

@@ -67,7 +67,7 @@ def cases(evaluation: Evaluation, models: Sequence[ModelFacts]) -> Iterator[Case
                 yield case
 
 
-def _naive(evaluation: Evaluation) -> list[Case]:
+def naive(evaluation: Evaluation) -> list[Case]:
     """The naive composite, the last row of a table, where it was evaluated."""
     case = evaluation.naive_case()
     return [] if case is None or evaluation.series(case) is None else [case]
@@ -78,7 +78,7 @@ def _factor_table(
 ) -> Table | None:
     if not list(cases(evaluation, models)):
         return None
-    shown = [*cases(evaluation, [*models, *in_order(evaluation.facts.models, ("oracle",))]), *_naive(evaluation)]
+    shown = [*cases(evaluation, [*models, *in_order(evaluation.facts.models, ("oracle",))]), *naive(evaluation)]
     return table_of(name, title, title_zh, FACTOR_COLUMNS, [factor_row(evaluation, case) for case in shown])
 
 
@@ -148,7 +148,7 @@ def _year_table(
     """A column per year and one for them all before costs, as published; then the same after costs, and errors."""
     shown = [*cases(evaluation, models)]
     rows: list[Row] = []
-    for case in [*shown, *_naive(evaluation)] if shown else ():
+    for case in [*shown, *naive(evaluation)] if shown else ():
         navs = evaluation.navs(case, selection)
         if navs is not None:
             row: Row = {"label_days": case.label_days, "model": case.model}
@@ -212,7 +212,7 @@ def rank_ic_by_year(evaluation: Evaluation) -> Table | None:
     """Rank IC by year of every model, the oracle of a simulated market and the naive composite."""
     models = in_order(evaluation.facts.models, ("single", *MULTI, "residual", "oracle"))
     rows: list[Row] = []
-    for case in [*cases(evaluation, models), *_naive(evaluation)]:
+    for case in [*cases(evaluation, models), *naive(evaluation)]:
         row: Row = {"label_days": case.label_days, "model": case.model}
         rows.append(row | rank_ic_year_row(evaluation.rank_ic[case.key], case.rebalance))
     spans = sorted({key for row in rows for key in row if key.endswith("_se")})
@@ -227,8 +227,8 @@ def model_pairs(evaluation: Evaluation) -> Table | None:
     rows: list[Row] = []
     for case in shown:
         beside = [other for other in shown if other.label_days == case.label_days]
-        rows.append(pair_row(evaluation, case, [*beside, *over_labels, *_naive(evaluation)]))
-    names = list(dict.fromkeys(case.model for case in [*shown, *_naive(evaluation)]))
+        rows.append(pair_row(evaluation, case, [*beside, *over_labels, *naive(evaluation)]))
+    names = list(dict.fromkeys(case.model for case in [*shown, *naive(evaluation)]))
     if len(names) < 2:
         return None
     columns = [f"{name}{tail}" for name in names for tail in ("", "_se", "_seed_std")]

@@ -163,6 +163,40 @@ def _pair_headings(columns: Sequence[str]) -> list[Heading]:
     ]
 
 
+SIGNIFICANCE_HEADINGS = (
+    Heading("rank_ic", "Rank IC", "平均 Rank IC", "ic"),
+    Heading("low", "from", "下限", "ic", "95% interval, block bootstrap", "95% 区间（分块自助法）"),
+    Heading("high", "to", "上限", "ic", "95% interval, block bootstrap", "95% 区间（分块自助法）"),
+    Heading("t", "t", "t 值", "ratio", "Newey-West", "Newey-West"),
+    Heading("deflated_t", "above luck’s best", "超出最佳运气", "ratio", "Newey-West", "Newey-West"),
+    Heading("p_value", "chance of it", "偶然概率", "probability", "Newey-West", "Newey-West"),
+)
+_PORTFOLIO_FIGURES = (
+    ("net", "Excess", "超额", "percent"),
+    ("tracking_error", "Tracking error", "跟踪误差", "percent"),
+    ("information_ratio", "IR", "信息比率", "ratio"),
+    ("drawdown", "Drawdown", "最大回撤", "percent"),
+    ("monthly_win_rate", "Months won", "月胜率", "share"),
+    ("turnover", "Turnover", "单边换手", "ratio"),
+)
+_SELECTION_TITLES = {"top10pct": ("Top 10%, a year", "前 10%，年化"), "top100": ("Top 100, a year", "前 100 只，年化")}
+
+
+def _portfolio_headings() -> list[Heading]:
+    return [
+        Heading(f"{selection}_{name}", label, label_zh, form, *title)
+        for selection, title in _SELECTION_TITLES.items()
+        for name, label, label_zh, form in _PORTFOLIO_FIGURES
+    ]
+
+
+def _decay_heading(column: str) -> Heading:
+    kind, days = column.rsplit("_", 1)
+    groups = {"rank_ic": ("Rank IC over", "各持有期 Rank IC")}
+    group, group_zh = groups.get(kind, ("Correlation with its ranking after", "与若干日后排序的相关"))
+    return Heading(column, f"{days[:-1]} d", f"{days[:-1]} 日", "ic", group, group_zh)
+
+
 def headings(name: str, columns: Sequence[str]) -> list[Heading]:
     """The headings of a table's columns."""
     if name.startswith("table3"):
@@ -171,6 +205,11 @@ def headings(name: str, columns: Sequence[str]) -> list[Heading]:
         return [_rank_ic_year_heading(column) for column in columns if not column.endswith("_se")]
     if name == "model_pairs":
         return _pair_headings(columns)
+    if name == "decay":
+        return [_decay_heading(column) for column in columns]
+    if name in ("significance", "portfolios"):
+        known = SIGNIFICANCE_HEADINGS if name == "significance" else _portfolio_headings()
+        return [heading for heading in known if heading.column in columns]
     if "_by_year" in name:
         return [_year_heading(column) for column in columns if not column.endswith("_se")]
     if "_by_universe" in name:
@@ -188,6 +227,7 @@ def number(value: float | None, form: str) -> str:
         "difference": f"{value:+.3f}",
         "ratio": f"{value:.2f}",
         "share": f"{value:.0%}",
+        "probability": f"{value:.3f}" if value >= 0.0005 else "< .001",
         "percent": f"{value:.1%}",
         "signed_percent": f"{value:+.1%}",
         "count": f"{value:.0f}",

@@ -1,0 +1,86 @@
+"""The tables of significance, portfolios and decay: what they count, and plain loops."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from reference_report import values, write_run
+
+from polygrain.report.page import write_report
+from polygrain.report.quality import quality
+from polygrain.report.results import Evaluation, read_evaluation
+
+TRIED = [{"fingerprint": letter, "first_run": "2026-01-04", "note": letter} for letter in "abcd"]
+CASE = {"model": "60min", "label_days": 5, "rebalance": 5, "fill": "t1_vwap", "universe": "all"}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("run") / "a", count=160, configurations=TRIED)
+
+
+@pytest.fixture(scope="module")
+def evaluation(run: Path) -> Evaluation:
+    return read_evaluation(run)
+
+
+def row(evaluation: Evaluation, name: str) -> dict[str, float]:
+    (frame,) = (table.frame for table in quality(evaluation) if table.name == name)
+    assert frame.height == 2 * 10 + 1
+    return frame.row(by_predicate=(pl.col("model") == "60min") & (pl.col("label_days") == 5), named=True)
+
+
+def test_significance_counts_the_configurations(run: Path, evaluation: Evaluation) -> None:
+    found = row(evaluation, "significance")
+    ics = list(values(run, "rank_ic", **CASE).values())
+    assert found["rank_ic"] == pytest.approx(sum(ics) / len(ics))
+    assert found["low"] < found["rank_ic"] < found["high"]
+    # The expected largest of four standard normal values is 1.03; the approximation gives 1.05.
+    assert found["t"] - found["deflated_t"] == pytest.approx(1.05, abs=0.01)
+    assert 0 <= found["p_value"] < 1
+
+
+def test_portfolios_by_loops(run: Path, evaluation: Evaluation) -> None:
+    found = row(evaluation, "portfolios")
+    nav = pl.read_parquet(run / "nav.parquet")
+    nav = nav.filter(*(pl.col(key) == value for key, value in CASE.items()), selection="top10pct")
+    first = nav.filter(track=4)["date"].min()
+    deviations, falls = [], []
+    for track in range(5):
+        part = nav.filter(pl.col("date") >= first, track=track).sort("date")
+        net, benchmark = part["net"].to_list(), part["benchmark"].to_list()
+        daily = [b / a - d / c for a, b, c, d in zip(net, net[1:], benchmark, benchmark[1:])]
+        mean = sum(daily) / len(daily)
+        deviations.append((sum((each - mean) ** 2 for each in daily) / (len(daily) - 1)) ** 0.5)
+        relative = [a / b for a, b in zip(net, benchmark)]
+        falls.append(max(1 - value / max(relative[: i + 1]) for i, value in enumerate(relative)))
+    error = sum(deviations) / 5 * 242**0.5
+    assert found["top10pct_tracking_error"] == pytest.approx(error)
+    assert found["top10pct_drawdown"] == pytest.approx(sum(falls) / 5)
+    assert found["top10pct_information_ratio"] == pytest.approx(found["top10pct_net"] / error)
+    # .6 bought and sold every fifth day: .3 on one side, 242/5 times a year, give or take the ends of the span.
+    assert found["top10pct_turnover"] == pytest.approx(0.3 * 242 / 5, rel=0.03)
+
+
+def test_decay_is_the_mean_over_dates(run: Path, evaluation: Evaluation) -> None:
+    found = row(evaluation, "decay")
+    frame = pl.read_parquet(run / "decay.parquet").filter(model="60min", label_days=5, days=5)
+    assert found["rank_ic_5d"] == pytest.approx(frame["rank_ic"].mean())
+    assert found["autocorrelation_5d"] == pytest.approx(frame["autocorrelation"].mean())
+    assert found["rank_ic_20d"] is None
+
+
+def test_short_runs_annualise_nothing(tmp_path: Path) -> None:
+    found = row(read_evaluation(write_run(tmp_path / "b", count=60)), "portfolios")
+    for name in ("net", "tracking_error", "information_ratio", "turnover"):
+        assert found[f"top10pct_{name}"] is None
+    assert np.isfinite(found["top10pct_drawdown"])
+
+
+def test_the_page_prints_them(run: Path) -> None:
+    html = write_report(run).read_text("utf-8")
+    for text in ("What chance explains", "after 4 configurations tried", "Tracking error", "How long a score lasts"):
+        assert text in html
+    for name in ("significance", "portfolios", "decay"):
+        assert (run / "tables" / f"{name}.csv").is_file()
