@@ -251,6 +251,7 @@ def test_annualised_excess_of_a_whole_year_is_the_year() -> None:
         (date(2017, 1, 10), date(2017, 12, 29), True),
         (date(2023, 1, 3), date(2023, 7, 31), False),
         (date(2025, 7, 1), date(2025, 12, 31), False),
+        (date(2018, 1, 2), date(2019, 1, 7), True),  # the last date's return ends in the next year
     ],
 )
 def test_whole_years(first: date, last: date, whole: bool) -> None:
@@ -328,6 +329,12 @@ def test_rank_ic_by_year_by_hand() -> None:
     # Mean .2, deviations −.1, .1, 0, lag 6 cut at 2: γ0 = .02/3, γ1 = −.01/3, γ2 = 0, weights 1 − l/7.
     variance = (0.02 - 2 * 6 / 7 * 0.01) / 3
     assert row["2024ytd_se"] == pytest.approx((variance / 3) ** 0.5)
+
+
+def test_a_year_that_goes_on_in_the_data_is_whole() -> None:
+    days = tuple(weekdays(date(2023, 12, 20), 300))
+    row = rank_ic_year_row(Series(days, np.linspace(0, 1, 300), np.full(300, np.nan)), 5)
+    assert [name for name in row if not name.endswith("_se")] == ["all", "2023ytd", "2024", "2025ytd"]
 
 
 def test_the_table_by_year_holds_every_model_and_all_dates(evaluation: Evaluation) -> None:

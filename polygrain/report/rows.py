@@ -142,7 +142,7 @@ def factor_row(evaluation: Evaluation, case: Case) -> Row:
 
 def is_whole_year(first: date, last: date) -> bool:
     """Whether trading days from `first` to `last` are a whole year, the days that tracks need to start set aside."""
-    return first <= date(first.year, 1, 12) and last >= date(last.year, 12, 24)
+    return first <= date(first.year, 1, 12) and last >= date(first.year, 12, 24)
 
 
 def rank_ic_year_row(series: Series, rebalance: int) -> Row:
