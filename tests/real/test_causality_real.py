@@ -35,7 +35,8 @@ def experiment() -> Experiment:
     granularity = (
         '[{name="week",bar="week"},{name="day",bar="day"},{name="60min",bar="60min"},{name="30min",bar="30min"}]'
     )
-    return proof_settings(load(CONFIG, ["label.days=[5]", network, f"granularity={granularity}"]))
+    learnt = 'ensemble.attention={kind="attention",equal=0.01}'
+    return proof_settings(load(CONFIG, ["label.days=[5]", network, f"granularity={granularity}", learnt]))
 
 
 @pytest.fixture(scope="module")
