@@ -16,6 +16,7 @@ import training_data
 from polygrain.config import load
 from polygrain.ensembles.attention import Attention
 from polygrain.ensembles.ensemble import Known, Rule
+from polygrain.errors import DataError
 from polygrain.market.session import Session
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.parquet import write_blocks
@@ -170,6 +171,16 @@ def test_an_ensemble_learns_from_its_folds_validation_dates(
     # No scores on the dates that it learnt from.
     assert ("valid", "learnt", 5, 1) not in made
     assert {day for day, _ in made["test", "learnt", 5, 1]} == {day for day, _ in made["test", "day", 5, 1]}
+
+
+def test_nothing_to_learn_from_is_said(run: tuple[Market, list[TrainTask]]) -> None:
+    market, tasks = run
+    tasks = [task for task in tasks if task.label_days == 5 and task.seed == 1]
+    np.save(tasks[0].targets, np.full((len(DAYS), len(SYMBOLS)), np.nan))
+    experiment = load(TINY, ["ensemble={ learnt = { kind = 'attention' } }"])
+    market = cast(Market, SimpleNamespace(**{**vars(market), "experiment": experiment}))
+    with pytest.raises(DataError, match=r"^ensemble attention: day, 60min have no validation date .*protocol.valid"):
+        list(seed_rows(market, tasks))
 
 
 def test_an_ensemble_over_labels_is_the_mean_of_their_models(run: tuple[Market, list[TrainTask]]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from polygrain.ensembles.ensemble import Ensemble, Known, Members
 from polygrain.ensembles.mean import mean
+from polygrain.errors import DataError
 from polygrain.models.network import Network
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.training import coarse_to_fine
@@ -117,7 +118,11 @@ def _combined(ensemble: Ensemble, alone: Mapping[str, str], fold: FoldScores, ta
         return np.stack([panels[model] for model in models]).astype(np.float64)
 
     members = Members(stacked(fold.scores), stacked(fold.agreements) if ensemble.asks_agreement else None)
-    combined = ensemble.rule(_known(members, fold, target_DS))(members)
+    known = _known(members, fold, target_DS)
+    if ensemble.learns and not known.learnable_DS.any():
+        reason = f"{', '.join(models)} have no validation date with scores and targets to learn from"
+        raise DataError(f"ensemble {ensemble.kind}", f"{reason}; lengthen protocol.valid")
+    combined = ensemble.rule(known)(members)
     if ensemble.learns:
         combined[~fold.test] = np.nan
     return _z(combined)
