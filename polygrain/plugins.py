@@ -249,9 +249,11 @@ def _told(error: BaseException) -> str:
 
 def _place(error: BaseException) -> str | None:
     """FILE:LINE of the innermost code of a plug-in that the error came through."""
+    # Not the name in its code object, which is the first of all the files that had this text.
+    names = {run.plugin.module: run.plugin.name for run in (*_runs.values(), *_running)}
     places = [
-        f"{frame.f_code.co_filename.rpartition('/')[2].removesuffix('>')}:{line}"
+        f"{names[module]}:{line}"
         for frame, line in traceback.walk_tb(error.__traceback__)
-        if str(frame.f_globals.get("__name__")).startswith(_MODULE)
+        if (module := frame.f_globals.get("__name__")) in names
     ]
     return places[-1] if places else None

@@ -341,6 +341,13 @@ def test_an_error_in_its_code_names_file_and_line(workers: int) -> None:
     assert str(refusal.value) == "plugins: mine.py:8: AttributeError: 'NoneType' object has no attribute 'close'"
 
 
+def test_the_file_in_use_is_named_where_another_had_the_same_text() -> None:
+    for name in ("first.py", "second.py"):
+        use([plugin(plugin_files.feature(), name)])
+        with pytest.raises(ConfigError, match=rf"^plugins: {name}:8: AttributeError"), blaming():
+            computed("mine")
+
+
 def test_errors_elsewhere_are_not_blamed_on_it() -> None:
     use([plugin(plugin_files.feature())])
     with pytest.raises(ZeroDivisionError), blaming():
