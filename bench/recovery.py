@@ -24,7 +24,7 @@ from polygrain.evaluation.rank_ic import rank_ic
 from polygrain.evaluation.statistics import newey_west
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.oracle import ORACLE, oracle_scores
-from polygrain.pipeline.score_files import read_scores
+from polygrain.pipeline.score_files import read_panel, score_keys
 from polygrain.pipeline.scoring import NAIVE
 from polygrain.progress import Lines
 from polygrain.samples.labels import tradable
@@ -104,9 +104,11 @@ def _fine(market: Market, folder: Path, days: pl.Series) -> Iterator[tuple[str, 
     rows = np.array([market.quotes.axes.day_number[day] for day in days])
     mask = tradable(market.members, market.quotes, market.experiment.label.fill)[rows]
     wanted = np.add.reduce([from_table(table, name, market.quotes.axes) for name in FINE])[rows]
-    scores = read_scores(folder / "scores.parquet", market) | oracle_scores(market)
+    file = folder / "scores.parquet"
+    for model, horizon in score_keys(file):
+        yield model, rank_ic(read_panel(file, market.quotes.axes, model, horizon)[rows], wanted, mask)
     inside = np.searchsorted(market.bar_rows, rows)
-    for (model, _), panel in scores.items():
+    for (model, _), panel in oracle_scores(market).items():
         yield model, rank_ic(panel[inside].astype(np.float64), wanted, mask)
 
 

@@ -97,6 +97,7 @@ def tape_of(quotes: Quotes) -> Tape:
         close=plain(quotes.close),
         vwap=plain(quotes.vwap),
         factor=quotes.factor.tolist(),
+        amount=plain(quotes.amount),
         up=plain(quotes.up_limit),
         down=plain(quotes.down_limit),
         last_day=last_day,

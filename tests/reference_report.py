@@ -169,6 +169,7 @@ def nav_rows(days: list[date], seed: int) -> pl.DataFrame:
                                     "net": net,
                                     "benchmark": benchmark,
                                     "turnover": [0.6 if i % 5 == 0 else None for i in range(len(gross))],
+                                    "participation": [0.02 if i % 5 == 0 else None for i in range(len(gross))],
                                 }
                             ).with_columns(
                                 pl.lit(model["name"]).alias("model"),

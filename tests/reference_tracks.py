@@ -16,6 +16,7 @@ class Tape:
     close: list[list[float | None]]
     vwap: list[list[float | None]]
     factor: list[list[float]]
+    amount: list[list[float | None]]
     up: list[list[float | None]]
     down: list[list[float | None]]
     last_day: list[int]
@@ -70,11 +71,11 @@ def portfolio(
     price: str,
     last: int,
     cost_per_side: float,
-) -> tuple[dict[int, float], dict[int, float]]:
-    """NAV by day and Σ|Δw| by fill day of one portfolio."""
+) -> tuple[dict[int, float], dict[int, float], dict[int, float]]:
+    """NAV by day, Σ|Δw| and share of the amount traded at 10⁸ yuan by fill day of one portfolio."""
     rows = {"open": tape.open, "close": tape.close, "vwap": tape.vwap}[price]
     cash, shares = 1.0, {}
-    nav, traded_weight = {schedule[0] + lag - 1: 1.0}, {}
+    nav, traded_weight, traded_share = {schedule[0] + lag - 1: 1.0}, {}, {}
     for day in range(schedule[0] + lag, last + 1):
         if day - lag in schedule:
             fill = {}
@@ -112,8 +113,11 @@ def portfolio(
             target |= {i: min(v, x) for i, v in caps.items()}
             target |= {i: max(v, x) for i, v in floors.items()}
             target |= dict.fromkeys(free, x)
-            moved = sum(abs(target.get(i, 0.0) - value.get(i, 0.0)) for i in set(target) | set(value)) / total
+            moves = {i: abs(target.get(i, 0.0) - value.get(i, 0.0)) / total for i in set(target) | set(value)}
+            moved = sum(moves.values())
             traded_weight[day] = moved
+            shares_of_amount = [w * (w * 1e8 / tape.amount[day][i]) for i, w in moves.items() if w]
+            traded_share[day] = sum(shares_of_amount) / moved if moved else math.nan
             after = total * (1 - cost_per_side * moved)
             cash = after * (1 - sum(target.values()) / total)
             shares = {
@@ -124,7 +128,7 @@ def portfolio(
         nav[day] = cash + sum(n * tape.worth(day, i) for i, n in shares.items())
         for stock in [i for i in shares if tape.last_day[i] == day]:
             cash += shares.pop(stock) * tape.worth(day, stock)
-    return nav, traded_weight
+    return nav, traded_weight, traded_share
 
 
 def top_number(share: float | None, count: int | None, members: int) -> int:

@@ -220,7 +220,7 @@ SCHEMAS = {
     "seed_rank_ic": KEY | {"seed": pl.Int32, "date": pl.Date, "rank_ic": pl.Float64},
     "nav": KEY
     | {"selection": pl.String, "track": pl.Int32, "date": pl.Date}
-    | dict.fromkeys(("gross", "net", "benchmark", "turnover"), pl.Float64),
+    | dict.fromkeys(("gross", "net", "benchmark", "turnover", "participation"), pl.Float64),
     "decay": {"model": pl.String, "label_days": pl.Int32, "days": pl.Int32, "date": pl.Date}
     | dict.fromkeys(("rank_ic", "autocorrelation"), pl.Float64),
     "explain": {

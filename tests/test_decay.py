@@ -1,12 +1,32 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from polygrain.evaluation.decay import rank_autocorrelation, rank_ic_by_horizon
+from polygrain.evaluation import decay
+from polygrain.evaluation.rank_ic import rank_ics_after
+from polygrain.evaluation.ranking import ranking, within
+from polygrain.execution.ledger import Market
+from polygrain.store.panel import Array, carried
 
 STEPS, ODD = (1, 3, 2), np.arange(1, 20, 2)
+
+
+def rank_ic_by_horizon(
+    scores: Array, prices: Array, mask: Array, lag: int, horizons: Sequence[int], days: Array
+) -> Array:
+    """Over a mask that the fill leaves as it is."""
+    free, none = np.ones(prices.shape, bool), np.zeros(prices.shape)
+    market = Market(lag, prices, carried(prices), prices, prices, free, free, none[0], none)
+    rankings = [within(ranking(scores, range(len(scores))), mask)]
+    return np.stack([rank_ics_after(rankings, market, mask, horizon, list(days)).tradable[0] for horizon in horizons])
+
+
+def rank_autocorrelation(scores: Array, mask: Array, lags: Sequence[int], days: Array) -> Array:
+    return decay.rank_autocorrelation(ranking(scores, range(len(scores))), mask, lags, days)
 
 
 def _spearman(x: list[float], y: list[float]) -> float:

@@ -23,7 +23,8 @@ class Ledger(Ledgers):
 
     def buy(self, day: int, values: Array) -> float:
         held = np.flatnonzero(values)
-        return float(self.trade(day, self.drifted(day), Holdings(np.zeros(len(held), int), held, values[held]))[0])
+        after = Holdings(np.zeros(len(held), int), held, values[held])
+        return float(self.trade(day, self.drifted(day), after).turnover_P[0])
 
 
 def test_old_holdings_earn_to_the_fill_and_new_ones_from_it() -> None:
@@ -71,8 +72,3 @@ def test_cash_earns_nothing() -> None:
     ledger = Ledger(market(quotes, VWAP), cost_per_side=0.0)
     ledger.buy(1, np.array([0.25]))
     np.testing.assert_allclose(ledger.closes(1, 3)[0], [1.0, 1.25], rtol=1e-15)
-
-
-def test_a_market_is_made_once() -> None:
-    quotes = quotes_of(np.array([[10], [10.0]]))
-    assert market(quotes, VWAP) is market(quotes, VWAP)

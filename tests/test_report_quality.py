@@ -60,6 +60,7 @@ def test_portfolios_by_loops(run: Path, evaluation: Evaluation) -> None:
     assert found["top10pct_drawdown"] == pytest.approx(sum(falls) / 5)
     assert found["top10pct_information_ratio"] == pytest.approx(found["top10pct_net"] / error)
     # .6 bought and sold every fifth day: .3 on one side, 242/5 times a year, give or take the ends of the span.
+    assert found["top10pct_participation"] == pytest.approx(0.02)
     assert found["top10pct_turnover"] == pytest.approx(0.3 * 242 / 5, rel=0.03)
 
 

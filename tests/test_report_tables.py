@@ -214,7 +214,8 @@ def test_every_paired_difference_is_the_difference_of_daily_values(evaluation: E
 def test_years_and_what_is_not_annualised() -> None:
     days = (date(2023, 12, 29), date(2024, 1, 2), date(2024, 12, 31), date(2025, 1, 2), date(2025, 6, 30))
     portfolio, benchmark = np.array([[1.0, 1.1, 1.5, 1.8, 3.0]]), np.array([[1.0, 1.0, 1.2, 1.2, 1.8]])
-    navs = Navs(days, portfolio, portfolio, benchmark, np.full(portfolio.shape, np.nan))
+    unknown = np.full(portfolio.shape, np.nan)
+    navs = Navs(days, portfolio, portfolio, benchmark, unknown, unknown)
     row = year_row(replace(navs, net=benchmark), 1)
     # 2024: 1.5 − 1.2; 2025 up to June: 3/1.5 − 1.8/1.2. What costs leave here is the benchmark.
     assert (row["2024"], row["2025ytd"]) == (pytest.approx(0.3), pytest.approx(0.5))
@@ -241,7 +242,8 @@ def test_year_tables_hold_both_legs_and_errors(evaluation: Evaluation) -> None:
 def test_annualised_excess_of_a_whole_year_is_the_year() -> None:
     days = tuple(weekdays(date(2024, 1, 1), 243))
     portfolio, benchmark = np.linspace(1, 1.4, 243)[None], np.linspace(1, 1.1, 243)[None]
-    navs = Navs(days, portfolio, portfolio, benchmark, np.full(portfolio.shape, np.nan))
+    unknown = np.full(portfolio.shape, np.nan)
+    navs = Navs(days, portfolio, portfolio, benchmark, unknown, unknown)
     assert annualised_excess(navs, "net") == pytest.approx(0.3)
 
 

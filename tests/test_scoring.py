@@ -20,7 +20,8 @@ from polygrain.errors import DataError
 from polygrain.market.session import Session
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.parquet import write_blocks
-from polygrain.pipeline.score_files import SCHEMA, SEED_SCHEMA, read_scores, read_seed_scores, rows, seed_rows
+from polygrain.pipeline.score_files import SCHEMA, SEED_SCHEMA, read_panel, rows, score_keys, seed_keys, seed_rows
+from polygrain.store.panel import Axes
 from polygrain.training.checkpoint import save_tensors
 from polygrain.training.folds import Fold
 from polygrain.training.walk_forward import TrainTask, read_predictions
@@ -132,13 +133,15 @@ def test_what_is_written_is_read_back(run: tuple[Market, list[TrainTask]], tmp_p
     write_blocks(rows(market, tasks), SCHEMA, tmp_path / "scores.parquet")
     write_blocks(seed_rows(market, tasks), SEED_SCHEMA, tmp_path / "seed_scores.parquet")
     expected = slowly(tasks)
-    panels = {(None, key): panel for key, panel in read_scores(tmp_path / "scores.parquet", market).items()}
-    assert panels.pop((None, ("naive", 0))).shape == (6, 4)
-    panels |= {(seed, key): panel for seed, key, panel in read_seed_scores(tmp_path / "seed_scores.parquet", market)}
-    assert len(panels) == 3 * 2 * (1 + len(SEEDS))
-    for (seed, (model, horizon)), panel in panels.items():
+    keys = [(*key, None) for key in score_keys(tmp_path / "scores.parquet")]
+    assert keys.pop() == ("naive", 0, None)
+    keys += seed_keys(tmp_path / "seed_scores.parquet")
+    assert len(keys) == 3 * 2 * (1 + len(SEEDS))
+    for model, horizon, seed in keys:
+        file = tmp_path / ("scores.parquet" if seed is None else "seed_scores.parquet")
         part = expected["test", model, horizon, seed]
         plain = [[part.get((day, symbol), np.nan) for symbol in SYMBOLS] for day in DAYS]
+        panel = read_panel(file, Axes(tuple(DAYS), tuple(SYMBOLS)), model, horizon, seed)
         np.testing.assert_allclose(panel, plain, atol=2e-6)
 
 

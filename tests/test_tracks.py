@@ -6,14 +6,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from random_markets import quotes_of, random_quotes, tape_of
 
-from polygrain.errors import ConfigError, DataError
+from polygrain.errors import ConfigError
 from polygrain.evaluation import rebalance as rebalancing
+from polygrain.evaluation.ranking import ranking, within
 from polygrain.evaluation.rebalance import Wanted
-from polygrain.evaluation.tracks import SELECTIONS, TENTHS, Selection, Tracks, benchmark_nav, ranking, tracks
-from polygrain.execution.fills import FILLS
-from polygrain.execution.ledger import Holdings
+from polygrain.evaluation.tracks import SELECTIONS, TENTHS, Selection, Tracks, benchmark_nav, tracks
+from polygrain.execution.fills import FILLS, fill_named
+from polygrain.execution.ledger import Holdings, market
 from polygrain.execution.quotes import Quotes
-from polygrain.store.panel import Array, Axes, Panel
+from polygrain.store.panel import Array
 
 COST = 0.003
 
@@ -24,8 +25,9 @@ def bools(text: str) -> Array:
 
 def run(quotes: Quotes, scores: Array, members: Array, rule: Selection, **changes: object) -> Tracks:
     settings = {"rebalance": 5, "fill": "t1_vwap", "cost": COST, "days": range(1, len(quotes.axes.days)), **changes}
-    ranked = ranking(Panel(quotes.axes, scores), members, quotes, settings["days"])
-    ((result,),) = tracks([ranked], members, quotes, [rule], **settings)
+    ranked = within(ranking(scores, settings["days"]), members)
+    trading = market(quotes, fill_named(settings.pop("fill")))
+    ((result,),) = tracks([ranked], members, trading, [rule], **settings)
     return result
 
 
@@ -64,6 +66,10 @@ def test_one_track_by_hand() -> None:
     np.testing.assert_allclose(result.turnover[0], [np.nan, 1, np.nan, 2], rtol=1e-12)
     assert result.first_fill == (1, 2)
     assert (result.base, result.last) == (1, 3)
+    # Of 10⁸ yuan day 1 trades all in A, whose amount is 1.1 · 10⁵; day 3 sells all of A, of 1.2 · 10⁵, and buys as
+    # much of B, of 2.1 · 10⁵.
+    wanted = [np.nan, 1e8 / 1.1e5, np.nan, (1e8 / 1.2e5 + 1e8 / 2.1e5) / 2]
+    np.testing.assert_allclose(result.participation[0], wanted, rtol=1e-12)
 
 
 def test_rebalance_keeps_what_cannot_be_traded() -> None:
@@ -123,11 +129,11 @@ def test_a_selection_is_a_share_or_a_count() -> None:
 def test_tenths_make_up_the_universe_and_differ_by_one_name_at_most() -> None:
     for count in (0, 3, 10, 14, 15, 1245):
         ranked = np.random.default_rng(count).permutation(count)
-        tenths = [rule.wanted(ranked, count, blocked=2)[0] for rule in TENTHS]
+        tenths = [ranked[slice(*rule.wanted(count, count, blocked=2)[:2])] for rule in TENTHS]
         assert np.array_equal(np.concatenate(tenths), ranked)
         assert np.ptp([len(tenth) for tenth in tenths]) <= 1
     # A tenth of 14 ends at 1.4, 2.8, 4.2, 5.6, 7, ...
-    assert [len(rule.wanted(np.arange(14), 14, 0)[0]) for rule in TENTHS] == [1, 2, 1, 2, 1, 1, 2, 1, 2, 1]
+    assert [rule.wanted(14, 14, blocked=0)[2] for rule in TENTHS] == [1, 2, 1, 2, 1, 1, 2, 1, 2, 1]
 
 
 def market_of(seed: int) -> tuple[np.random.Generator, Quotes, Array, Array]:
@@ -150,7 +156,7 @@ def test_tracks_equal_the_oracle(seed: int) -> None:
     rule = Selection(name="x", **{kind: kinds[kind]})
     rebalance, start = int(generator.integers(1, 6)), int(generator.integers(1, 4))
     pool = members & (generator.random(stocks) < 0.7)
-    equal = benchmark_nav(pool, quotes, rebalance=rebalance, fill=fill, days=range(start, days))
+    equal = benchmark_nav(pool, market(quotes, FILLS[fill]), rebalance=rebalance, days=range(start, days))
     result = run(
         quotes, scores, members, rule, rebalance=rebalance, fill=fill, days=range(start, days), benchmark=equal
     )
@@ -173,12 +179,16 @@ def test_tracks_equal_the_oracle(seed: int) -> None:
     for k in range(rebalance):
         schedule = list(range(start + k, days - lag, rebalance))
         for values, choose, cost in legs:
-            nav, traded = reference.portfolio(tape, choose, schedule, lag, price, days - 1, cost)
+            nav, traded, shares = reference.portfolio(tape, choose, schedule, lag, price, days - 1, cost)
             expected = [nav.get(day, np.nan) for day in range(days)]
             np.testing.assert_allclose(values[k], expected, rtol=1e-9)
             if choose is best:
                 moved = [traded.get(day, np.nan) for day in range(days)]
                 np.testing.assert_allclose(result.turnover[k], moved, rtol=1e-9, atol=1e-9)
+                # Where next to nothing is traded rounding decides what.
+                share = [shares[day] if traded.get(day, 0) > 1e-9 else np.nan for day in range(days)]
+                known = np.isfinite(share)
+                np.testing.assert_allclose(result.participation[k][known], np.array(share)[known], rtol=1e-7)
 
 
 @settings(max_examples=100, deadline=None)
@@ -279,9 +289,6 @@ def test_refusals() -> None:
         run(quotes, scores, members, rule, fill="t0_close", days=range(9))
     with pytest.raises(ConfigError, match=r"^fill: unknown fill 't2_open'"):
         run(quotes, scores, members, rule, fill="t2_open")
-    other = Axes(quotes.axes.days, ("000001.SZ", "000002.SZ", "000004.SZ"))
-    with pytest.raises(DataError, match=r"^scores: their days or symbols"):
-        ranking(Panel(other, scores), members, quotes, range(9))
 
 
 @settings(max_examples=40, deadline=None)
@@ -291,13 +298,14 @@ def test_portfolios_side_by_side_are_those_alone_to_the_bit(seed: int) -> None:
     days = range(1, len(members))
     panels = [scores, generator.normal(size=scores.shape), -scores]
     rules = [Selection(name="x", share=0.3), Selection(name="y", count=2)]
-    rankings = [ranking(Panel(quotes.axes, each), members, quotes, days) for each in panels]
-    together = tracks(rankings, members, quotes, rules, rebalance=3, fill="t1_open", cost=COST, days=days)
+    rankings = [within(ranking(each, days), members) for each in panels]
+    trading = market(quotes, FILLS["t1_open"])
+    together = tracks(rankings, members, trading, rules, rebalance=3, cost=COST, days=days)
     for panel, by_rule in zip(panels, together, strict=True):
         for rule, found in zip(rules, by_rule, strict=True):
             alone = run(quotes, panel, members, rule, rebalance=3, fill="t1_open")
-            for left, right in ((found.gross, alone.gross), (found.net, alone.net), (found.turnover, alone.turnover)):
-                assert np.array_equal(left, right, equal_nan=True)
+            for name in ("gross", "net", "turnover", "participation"):
+                assert np.array_equal(getattr(found, name), getattr(alone, name), equal_nan=True)
 
 
 @settings(max_examples=300, deadline=None)
@@ -310,7 +318,8 @@ def test_levels_spend_what_is_left(seed: int) -> None:
     value = np.round(generator.random(len(portfolio)), 1)
     kind = generator.integers(0, 3, len(portfolio))
     left = np.round(generator.random(count) * 3, 1)
-    levels = rebalancing._levels(left, portfolio, value, kind == 1, kind == 2)
+    names = np.bincount(portfolio, minlength=count)
+    levels = rebalancing._levels(left, names, portfolio, value, kind == 1, kind == 2)
     for p in range(count):
         mine = portfolio == p
         caps, floors, free = value[mine & (kind == 1)], value[mine & (kind == 2)], int((mine & (kind == 0)).sum())

@@ -1,10 +1,15 @@
-"""Rank IC: how well a score ranks the returns that follow."""
+"""Rank IC: how well scores rank the returns that follow."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
-from polygrain.samples.labels import average_ranks
+from polygrain.evaluation.ranking import Order, Ranking, ordered, ranking
+from polygrain.execution.ledger import Market
+from polygrain.samples.labels import returns_on
 from polygrain.store.panel import Array
 
 _BLOCK = 64
@@ -16,20 +21,71 @@ def rank_ic(scores: Array, returns: Array, mask: Array) -> Array:
     Only stocks with both values count; NaN where they are fewer than 3 or either side is constant. Each row sees itself
     only.
     """
-    values = np.full(len(scores), np.nan)
-    for start in range(0, len(scores), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        both = mask[rows] & np.isfinite(scores[rows]) & np.isfinite(returns[rows])
-        values[rows] = _pearson(average_ranks(scores[rows], both), average_ranks(returns[rows], both), both)
-    return values
+    days = range(len(scores))
+    (found,) = rank_ics([ranking(scores, days)], returns, mask, days)
+    return np.asarray(found)
 
 
-def _pearson(x: Array, y: Array, both: Array) -> Array:
-    count = both.sum(axis=1)
-    # Twice a rank minus the mean rank is a whole number, so that these sums are exact.
-    centre = (count + 1)[:, None]
-    x, y = np.where(both, 2 * x - centre, 0.0), np.where(both, 2 * y - centre, 0.0)
-    xx, yy, xy = (x * x).sum(axis=1), (y * y).sum(axis=1), (x * y).sum(axis=1)
-    defined = (count >= 3) & (xx > 0) & (yy > 0)
-    values: Array = np.where(defined, xy / np.sqrt(np.where(defined, xx * yy, 1.0)), np.nan)
-    return values
+def rank_ics(rankings: Sequence[Ranking], returns: Array, mask: Array, days: Sequence[int]) -> Array:
+    """The same [rankings, dates] of many rankings on the dates `days`, whose returns and mask are [dates, symbols]."""
+    found = np.full((len(rankings), len(days)), np.nan)
+    for place, day in enumerate(days):
+        inside = mask[place] & np.isfinite(returns[place])
+        order = ordered(np.where(inside, returns[place], np.nan))
+        ranks = order.ranks(len(inside))
+        for number, each in enumerate(rankings):
+            ours = each[day].among(inside)
+            # Ranks among fewer stocks, where some have no score, are others.
+            theirs = ranks if len(ours) == len(order) else order.among(ours.mask(len(inside))).ranks(len(inside))
+            # The best come first in a ranking, the worst in the order of returns.
+            found[number, place] = -correlation(ours.centred(), theirs.take(ours.columns))
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class RankICs:
+    """Rank ICs [rankings, dates] over M_t, the members that can be bought at the fill, and over all members; how many
+    stocks of M_t have a score and a return."""
+
+    tradable: Array
+    everyone: Array
+    count: Array
+
+
+def rank_ics_after(
+    rankings: Sequence[Ranking], market: Market, members: Array, horizon: int, days: Sequence[int]
+) -> RankICs:
+    """Rank ICs of scores on the day numbers `days` and P(t+lag+h)/P(t+lag) − 1, P the adjusted fill prices.
+
+    The rankings are of `members` alone, bool [days, symbols]. Date t sees t + lag + h; NaN where that lies past the
+    data.
+    """
+    shape = len(rankings), len(days)
+    found = RankICs(np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, np.int32))
+    for start in range(0, len(days), _BLOCK):
+        here = slice(start, start + _BLOCK)
+        rows = np.array(days[here])
+        returns = returns_on(rows, market.price, market.ends, market.lag, horizon)
+        everyone = members[rows] & np.isfinite(returns)
+        # Past the data no return is known, whatever the last row says.
+        tradable = everyone & market.buyable[np.minimum(rows + market.lag, len(market.buyable) - 1)]
+        found.tradable[:, here] = rank_ics(rankings, returns, tradable, days[here])
+        found.everyone[:, here] = rank_ics(rankings, returns, everyone, days[here])
+        found.count[:, here] = [
+            [np.count_nonzero(mask.take(each[day].columns)) for day, mask in zip(days[here], tradable)]
+            for each in rankings
+        ]
+    return found
+
+
+def rank_correlation(one: Order, other: Order, symbols: int) -> float:
+    """Spearman correlation of two orders over the stocks that both have; NaN as in `rank_ic`."""
+    common = one.mask(symbols) & other.mask(symbols)
+    one = one.among(common)
+    return correlation(one.centred(), other.among(common).ranks(symbols).take(one.columns))
+
+
+def correlation(x: Array, y: Array) -> float:
+    """Pearson's of centred ranks; every sum is a whole number, so that the order of its terms does not matter."""
+    xx, yy, xy = float(x @ x), float(y @ y), float(x @ y)
+    return xy / float(np.sqrt(xx * yy)) if len(x) >= 3 and xx > 0 and yy > 0 else np.nan

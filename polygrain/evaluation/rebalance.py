@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from polygrain.execution.ledger import Holdings, by_portfolio
+from polygrain.execution.ledger import Holdings, by_portfolio, edges_of
 from polygrain.store.panel import Array
 
 _DUST = 1e-12
@@ -39,53 +39,75 @@ def rebalanced(before: Holdings, cash_P: Array, buyable_S: Array, sellable_S: Ar
     drifted = np.zeros(count * symbols)
     drifted[held] = before.value_H
     portfolio_T, column_T = _taken(wanted, drifted, buyable_S)
-    tradable_T = (buyable_S | sellable_S)[column_T]
+    tradable_T = (buyable_S | sellable_S).take(column_T)
     portfolio_T, column_T = portfolio_T[tradable_T], column_T[tradable_T]
     taken = portfolio_T * symbols + column_T
-    after = np.zeros(count * symbols)
-    kept_H = ~sellable_S[before.column_H]
-    after[held[kept_H]] = before.value_H[kept_H]
-    after[taken] = 0.0
+    kept = np.flatnonzero(~sellable_S.take(before.column_H))
+    is_taken = np.zeros(count * symbols, bool)
+    is_taken[taken] = True
+    kept = kept[~is_taken.take(held[kept])]
     worth_P = cash_P + before.sums(count)
-    left_P = worth_P - by_portfolio(before.portfolio_H[kept_H], after[held[kept_H]], count)
-    value_T = drifted[taken]
-    capped_T, floored_T = ~buyable_S[column_T], ~sellable_S[column_T] & (value_T > 0)
-    level_P = _levels(left_P, portfolio_T, value_T, capped_T, floored_T)
-    equal_T = level_P[portfolio_T]
-    equal_T[capped_T] = np.minimum(value_T[capped_T], equal_T[capped_T])
-    equal_T[floored_T] = np.maximum(value_T[floored_T], equal_T[floored_T])
-    after[taken] = equal_T
-    keys = np.flatnonzero(after)
-    portfolio, value = keys // symbols, after[keys]
+    left_P = worth_P - by_portfolio(before.portfolio_H[kept], before.value_H[kept], count)
+    edges = edges_of(portfolio_T, count)
+    # Few names are bound: all others get the level.
+    bound_T = np.flatnonzero(~(buyable_S & sellable_S).take(column_T))
+    value = drifted[taken[bound_T]]
+    capped, floored = ~buyable_S[column_T[bound_T]], ~sellable_S[column_T[bound_T]] & (value > 0)
+    level_P = _levels(left_P, np.diff(edges), portfolio_T[bound_T], value, capped, floored)
+    equal_T = np.repeat(level_P, np.diff(edges))
+    equal_T[bound_T[capped]] = np.minimum(value[capped], equal_T[bound_T[capped]])
+    equal_T[bound_T[floored]] = np.maximum(value[floored], equal_T[bound_T[floored]])
+    after = Holdings(portfolio_T, column_T, equal_T)
+    if len(kept):
+        # In front of what the same portfolio takes.
+        place = edges[before.portfolio_H[kept]] + np.arange(len(kept))
+        after = _inserted(before.only(kept), place, after)
     # What rounding leaves over must not count as a holding: held names rank where others are passed over.
-    real = value >= _DUST * worth_P[portfolio]
-    return Holdings(portfolio[real], keys[real] - portfolio[real] * symbols, value[real])
+    real_H = (after.value_H > 0) & (after.value_H >= _DUST * worth_P.take(after.portfolio_H))
+    return after if real_H.all() else after.only(real_H)
+
+
+def _inserted(few: Holdings, place: Array, many: Holdings) -> Holdings:
+    """Both in one, the few at the places that they get."""
+    rest = np.ones(len(few.value_H) + len(many.value_H), bool)
+    rest[place] = False
+
+    def joined(those: Array, these: Array) -> Array:
+        made = np.empty(len(rest), these.dtype)
+        made[place], made[rest] = those, these
+        return made
+
+    return Holdings(
+        joined(few.portfolio_H, many.portfolio_H),
+        joined(few.column_H, many.column_H),
+        joined(few.value_H, many.value_H),
+    )
 
 
 def _taken(wanted: Wanted, drifted: Array, buyable_S: Array) -> tuple[Array, Array]:
     """Portfolios and columns of the first names of each portfolio that are buyable or held."""
     portfolio_W, column_W = wanted.portfolio_W, wanted.column_W
-    possible_W = buyable_S[column_W] | (drifted[portfolio_W * len(buyable_S) + column_W] > 0)
+    possible_W = buyable_S.take(column_W) | (drifted.take(portfolio_W * len(buyable_S) + column_W) > 0)
     portfolio, column = portfolio_W[possible_W], column_W[possible_W]
-    sizes_P = np.bincount(portfolio, minlength=len(wanted.number_P))
-    place = np.arange(len(portfolio)) - np.repeat(np.cumsum(sizes_P) - sizes_P, sizes_P)
-    first = place < wanted.number_P[portfolio]
+    edges = edges_of(portfolio, len(wanted.number_P))
+    stop_P = np.minimum(edges[:-1] + wanted.number_P, edges[1:])
+    first = np.arange(len(portfolio)) < np.repeat(stop_P, np.diff(edges))
     return portfolio[first], column[first]
 
 
-def _levels(left_P: Array, portfolio_T: Array, value_T: Array, capped_T: Array, floored_T: Array) -> Array:
+def _levels(left_P: Array, names_P: Array, owner: Array, bound: Array, capped: Array, floored: Array) -> Array:
     """x by portfolio with (free names) · x + Σ min(cap, x) + Σ max(floor, x) = left; infinite where caps alone remain.
 
-    All portfolios at once by Newton's steps, from the level without caps and floors; one by one where these turn in
-    circles or come to where the sum is flat.
+    `names_P` are the names that share what is left; those with a `bound` are capped there, floored or neither. All
+    portfolios at once by Newton's steps, from the level without caps and floors; one by one where these turn in circles
+    or come to where the sum is flat.
     """
     count = len(left_P)
-    names_P = np.bincount(portfolio_T, minlength=count)
     level_P = np.divide(left_P, names_P, out=np.zeros(count), where=names_P > 0)
-    bounded = np.flatnonzero(capped_T | floored_T)
-    if not len(bounded):
+    bounded = capped | floored
+    if not bounded.any():
         return level_P
-    owner, bound, is_cap = portfolio_T[bounded], value_T[bounded], capped_T[bounded]
+    owner, bound, is_cap = owner[bounded], bound[bounded], capped[bounded]
     settled_P = np.zeros(count, bool)
     for _ in range(_ROUNDS):
         fixed = np.where(is_cap, bound < level_P[owner], bound > level_P[owner])

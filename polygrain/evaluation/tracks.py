@@ -6,22 +6,18 @@ Shape suffixes: P portfolios, W wanted names.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from polygrain.errors import ConfigError, DataError
+from polygrain.errors import ConfigError
+from polygrain.evaluation.ranking import Ranking
 from polygrain.evaluation.rebalance import Wanted, rebalanced
-from polygrain.execution.fills import fill_named
-from polygrain.execution.ledger import Ledgers, Market, market
-from polygrain.execution.quotes import Quotes
+from polygrain.execution.ledger import Ledgers, Market
 from polygrain.spec import Spec
-from polygrain.store.panel import Array, Panel
-
-Ranking = Mapping[int, Array]
-"""Columns of the members that have a score by day number, the best first, ties by symbol."""
+from polygrain.store.panel import Array
 
 
 class Selection(Spec):
@@ -41,17 +37,17 @@ class Selection(Spec):
             raise ValueError("give either share, count or tenth")
         return self
 
-    def wanted(self, ranked: Array, members: int, blocked: int) -> tuple[Array, int]:
-        """Of the members `ranked` those that may be taken, and how many are to be: n = round-half-up(share · members),
-        the count, or all of a tenth, ranks round-half-up((tenth − 1) · n/10) on.
+    def wanted(self, ranked: int, members: int, blocked: int) -> tuple[int, int, int]:
+        """Of so many `ranked` members those that may be taken, ranks first..stop−1, and how many are to be.
 
-        No more than `blocked` names can be passed over.
+        n = round-half-up(share · members), the count, or all of a tenth, ranks round-half-up((tenth − 1) · ranked/10)
+        on. No more than `blocked` names can be passed over.
         """
         if self.tenth is not None:
-            first, stop = ((2 * tenth * len(ranked) + 10) // 20 for tenth in (self.tenth - 1, self.tenth))
-            return ranked[first:stop], stop - first
+            first, stop = ((2 * tenth * ranked + 10) // 20 for tenth in (self.tenth - 1, self.tenth))
+            return first, stop, stop - first
         number = self.number(members)
-        return ranked[: number + blocked], number
+        return 0, min(number + blocked, ranked), number
 
     def number(self, members: int) -> int:
         """How many of the best: n."""
@@ -70,7 +66,8 @@ class Tracks:
     """NAV at closes of R tracks [R, days]: 1 at the close before a track's first fill, NaN earlier and after `last`.
 
     `gross` is before costs, `net` after, `benchmark` all members in equal weights without costs. `turnover` [R, days]
-    is Σ|Δw| of purchases and sales on fill days, NaN elsewhere. `first_fill` is a day number by track. On the common
+    is Σ|Δw| of purchases and sales on fill days, `participation` the share of the day's amount that a yuan traded takes
+    (`Trades`), NaN elsewhere. `first_fill` is a day number by track. On the common
     span, day numbers `base`..`last`, every track has a NAV; returns are counted from the close of `base`.
     """
 
@@ -78,34 +75,19 @@ class Tracks:
     net: Array
     benchmark: Array
     turnover: Array
+    participation: Array
     first_fill: tuple[int, ...]
     base: int
     last: int
 
 
-def ranking(scores: Panel, members: Array, quotes: Quotes, days: Sequence[int]) -> Ranking:
-    """The ranking of `members` (bool [days, symbols]) by `scores` on each of `days`; a day's sees that day.
-
-    DataError where the days or symbols of the scores are not those of the quotes.
-    """
-    if (scores.axes.days, scores.axes.symbols) != (quotes.axes.days, quotes.axes.symbols):
-        raise DataError("scores", "their days or symbols are not those of the quotes; align them first")
-    small = np.int16 if members.shape[1] <= np.iinfo(np.int16).max else np.int32
-    found = {}
-    for day in days:
-        there = np.flatnonzero(members[day] & np.isfinite(scores.values[day]))
-        found[day] = there[np.argsort(-scores.values[day, there], kind="stable")].astype(small)
-    return found
-
-
 def tracks(
     rankings: Sequence[Ranking],
     members: Array,
-    quotes: Quotes,
+    market: Market,
     rules: Sequence[Selection],
     *,
     rebalance: int,
-    fill: str,
     cost: float,
     days: Sequence[int],
     benchmark: Array | None = None,
@@ -113,49 +95,53 @@ def tracks(
     """By ranking and rule: R = `rebalance` portfolios of the best names, rebalanced every R days, started a day apart,
     each from cash.
 
-    `members` is bool [days, symbols], U_t or a part of it; `benchmark` the NAV that `benchmark_nav` gives for it, or
-    for another pool (default: computed from `members`). `days` are the numbers of the days with scores in order; a
-    decision at t sees t, trades at the fill, and pays cost/2 · Σ|Δw|. NAV ends on the last of `days`. ConfigError
-    where there are too few days for every track to start. All portfolios of a track are traded at once; 16 bytes a
-    portfolio and symbol.
+    The rankings are of members alone, which are bool [days, symbols], U_t or a part of it; `benchmark` is the NAV that
+    `benchmark_nav` gives for another pool (default: for the members). `days` are the numbers of the days with scores
+    in order; a decision at t sees t, trades at the fill, and pays cost/2 · Σ|Δw|. NAV ends on the last of `days`.
+    ConfigError where there are too few days for every track to start. All portfolios of a track are traded at once; 16
+    bytes a portfolio and symbol.
     """
-    lag, trading = fill_named(fill).lag, market(quotes, fill_named(fill))
+    lag = market.lag
     schedules = _schedules(days, rebalance, lag)
 
     def best(day: int) -> Wanted:
-        count, blocked = int(members[day].sum()), int((~trading.buyable[day + lag]).sum())
-        pairs = [rule.wanted(ranked[day], count, blocked) for ranked in rankings for rule in rules]
-        return _wanted(*zip(*pairs))
+        count, blocked = int(members[day].sum()), int((~market.buyable[day + lag]).sum())
+        by_size = {
+            size: [rule.wanted(size, count, blocked) for rule in rules]
+            for size in {len(ranked[day]) for ranked in rankings}
+        }
+        columns = [ranked[day].columns[a:b] for ranked in rankings for a, b, _ in by_size[len(ranked[day])]]
+        return _wanted(columns, [number for ranked in rankings for *_, number in by_size[len(ranked[day])]])
 
     portfolios = len(rankings) * len(rules)
-    runs = [_run(trading, schedule, lag, days[-1], best, portfolios, cost / 2) for schedule in schedules]
+    runs = [_run(market, schedule, days[-1], best, portfolios, cost / 2) for schedule in schedules]
     if benchmark is None:
-        benchmark = benchmark_nav(members, quotes, rebalance=rebalance, fill=fill, days=days)
+        benchmark = benchmark_nav(members, market, rebalance=rebalance, days=days)
     first = tuple(schedule[0] + lag for schedule in schedules)
-    # [portfolios, tracks, days] of each of gross, net and turnover.
-    gross, net, turnover = (np.stack(part, axis=1) for part in zip(*runs))
+    # [portfolios, tracks, days] of each.
+    gross, net, turnover, participation = (np.stack(part, axis=1) for part in zip(*runs))
+    base = max(first) - 1
     return [
         [
-            Tracks(gross[p], net[p], benchmark, turnover[p], first, base=max(first) - 1, last=days[-1])
+            Tracks(gross[p], net[p], benchmark, turnover[p], participation[p], first, base, last=days[-1])
             for p in range(number * len(rules), (number + 1) * len(rules))
         ]
         for number in range(len(rankings))
     ]
 
 
-def benchmark_nav(pool: Array, quotes: Quotes, *, rebalance: int, fill: str, days: Sequence[int]) -> Array:
+def benchmark_nav(pool: Array, market: Market, *, rebalance: int, days: Sequence[int]) -> Array:
     """NAV [R, days] of all names of `pool` (bool [days, symbols]) in equal weights, without costs.
 
     Dates, fills, drift and freezing are those of the portfolios that `tracks` sets beside it.
     """
-    lag, trading = fill_named(fill).lag, market(quotes, fill_named(fill))
 
     def everyone(day: int) -> Wanted:
         names = np.flatnonzero(pool[day])
         return _wanted([names], [len(names)])
 
-    schedules = _schedules(days, rebalance, lag)
-    return np.stack([_run(trading, schedule, lag, days[-1], everyone, 1, 0.0)[0][0] for schedule in schedules])
+    schedules = _schedules(days, rebalance, market.lag)
+    return np.stack([_run(market, schedule, days[-1], everyone, 1, 0.0)[0][0] for schedule in schedules])
 
 
 def _wanted(columns: Sequence[Array], numbers: Sequence[int]) -> Wanted:
@@ -178,25 +164,26 @@ def _schedules(days: Sequence[int], rebalance: int, lag: int) -> list[list[int]]
 
 
 def _run(
-    trading: Market,
+    market: Market,
     schedule: Sequence[int],
-    lag: int,
     last: int,
     choose: Callable[[int], Wanted],
     portfolios: int,
     cost_per_side: float,
-) -> tuple[Array, Array, Array]:
-    """Gross NAV, net NAV and Σ|Δw| [P, days] of one track of every portfolio."""
-    ledgers = Ledgers(trading, portfolios, cost_per_side=cost_per_side)
-    gross, net, turnover = (np.full((portfolios, trading.valuation.shape[0]), np.nan) for _ in range(3))
+) -> tuple[Array, Array, Array, Array]:
+    """Gross NAV, net NAV, turnover and participation [P, days] of one track of every portfolio."""
+    ledgers = Ledgers(market, portfolios, cost_per_side=cost_per_side)
+    lag, days = market.lag, len(market.valuation)
+    gross, net, turnover, participation = (np.full((portfolios, days), np.nan) for _ in range(4))
     gross[:, schedule[0] + lag - 1] = net[:, schedule[0] + lag - 1] = 1.0
     for i, decision in enumerate(schedule):
         day = decision + lag
         stop = schedule[i + 1] + lag if i + 1 < len(schedule) else last + 1
         before = ledgers.drifted(day)
         wanted = choose(decision)
-        after = rebalanced(before, ledgers.cash_P, trading.buyable[day], trading.sellable[day], wanted)
-        turnover[:, day] = ledgers.trade(day, before, after)
+        after = rebalanced(before, ledgers.cash_P, market.buyable[day], market.sellable[day], wanted)
+        trades = ledgers.trade(day, before, after)
+        turnover[:, day], participation[:, day] = trades.turnover_P, trades.participation_P
         gross[:, day:stop] = ledgers.closes(day, stop)
         net[:, day:stop] = gross[:, day:stop] * ledgers.net_P[:, None]
-    return gross, net, turnover
+    return gross, net, turnover, participation

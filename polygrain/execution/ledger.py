@@ -6,59 +6,101 @@ Shape suffixes: P portfolios, S symbols, H holdings.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
 from polygrain.execution.fills import Fill, buyable, fill_price, sellable
 from polygrain.execution.quotes import Quotes
-from polygrain.store.panel import Array
+from polygrain.store.panel import Array, carried
+
+CAPITAL = 1e8
+"""Yuan (一亿元) at which portfolios say how much of a day's amount they trade."""
 
 
 @dataclass(frozen=True, eq=False)
 class Market:
-    """What a ledger trades in: adjusted prices and states [days, symbols] of one fill.
+    """What a ledger trades in: adjusted prices and states [days, symbols] of one fill, `lag` days after the decision.
 
-    `mark` values a share at the fill: the fill price, or the last adjusted close of a stock that has none that day.
+    `price` is the fill price, NaN where there is none, and `ends` the last one there was. `mark` values a share at the
+    fill: the fill price, or the last adjusted close of a stock that has none that day. `per_amount` is one over the
+    day's amount, per yuan, 0 where there is none.
     """
 
+    lag: int
+    price: Array
+    ends: Array
     valuation: Array
     mark: Array
     buyable: Array
     sellable: Array
     last_day: Array
+    per_amount: Array
 
 
-@lru_cache(maxsize=4)
 def market(quotes: Quotes, fill: Fill) -> Market:
-    """The market of a fill; kept, because every portfolio of a run trades in the same few."""
-    mark = np.where(quotes.traded, fill_price(quotes, fill), np.nan)
+    """The market of a fill."""
+    price = fill_price(quotes, fill)
+    mark = np.where(quotes.traded, price, np.nan)
     unpriced = np.isnan(mark[1:])
     mark[1:][unpriced] = quotes.valuation[:-1][unpriced]
-    return Market(quotes.valuation, mark, buyable(quotes, fill), sellable(quotes, fill), quotes.last_day)
+    return Market(
+        lag=fill.lag,
+        price=price,
+        ends=carried(price),
+        valuation=quotes.valuation,
+        mark=mark,
+        buyable=buyable(quotes, fill),
+        sellable=sellable(quotes, fill),
+        last_day=quotes.last_day,
+        per_amount=quotes.per_amount,
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class Holdings:
-    """What is held: `value_H` > 0 of `column_H` by `portfolio_H`, sorted by portfolio, then by column."""
+    """What is held: `value_H` > 0 of `column_H` by `portfolio_H`, which ascends."""
 
     portfolio_H: Array
     column_H: Array
     value_H: Array
 
     def keys(self, symbols: int) -> Array:
-        """portfolio · symbols + column, ascending."""
+        """portfolio · symbols + column."""
         return self.portfolio_H * symbols + self.column_H
 
+    def only(self, kept_H: Array) -> Holdings:
+        """Those that are to be kept."""
+        return Holdings(self.portfolio_H[kept_H], self.column_H[kept_H], self.value_H[kept_H])
+
     def sums(self, portfolios: int) -> Array:
-        """Σ value by portfolio [P], holding by holding, so that no sum depends on which other stocks there are."""
+        """Σ value by portfolio [P]; no sum depends on which other stocks there are."""
         return by_portfolio(self.portfolio_H, self.value_H, portfolios)
 
 
 def by_portfolio(portfolio_H: Array, value_H: Array, portfolios: int) -> Array:
-    """Σ of values by portfolio [P], added one by one in their order."""
-    # Of no holdings bincount makes whole numbers.
-    return np.bincount(portfolio_H, weights=value_H, minlength=portfolios).astype(np.float64)
+    """Σ of values by portfolio [P]; `portfolio_H` ascends. A sum's bits depend on its own values alone."""
+    sums, edges = np.zeros(portfolios), edges_of(portfolio_H, portfolios)
+    some = edges[1:] > edges[:-1]
+    sums[some] = np.add.reduceat(value_H, edges[:-1][some]) if some.any() else 0.0
+    return sums
+
+
+def edges_of(portfolio_H: Array, portfolios: int) -> Array:
+    """Where each portfolio's rows begin, and the end of the last one's, [P + 1]; `portfolio_H` ascends."""
+    return np.searchsorted(portfolio_H, np.arange(portfolios + 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Trades:
+    """What portfolios traded at one fill, [P].
+
+    `turnover_P` is Σ|Δw|, purchases and sales as a fraction of the value before costs. `participation_P` is the share
+    of its stock's amount of the day that a yuan traded takes on average, Σ|Δw|·(|Δw|·C/amount) / Σ|Δw|, at a value of
+    the portfolio of C = `CAPITAL` yuan; it grows in proportion to C. NaN where nothing was traded.
+    """
+
+    turnover_P: Array
+    participation_P: Array
 
 
 class Ledgers:
@@ -78,42 +120,45 @@ class Ledgers:
 
     def drifted(self, day: int) -> Holdings:
         """The holdings and their values at the fill of `day`, before trading; sees that fill and earlier days."""
-        gone_H = self.market.last_day[self._column_H] < day
+        gone_H = self.market.last_day.take(self._column_H) < day
         if gone_H.any():
             proceeds_H = self._shares_H[gone_H] * self.market.valuation[day - 1, self._column_H[gone_H]]
             self.cash_P += by_portfolio(self._portfolio_H[gone_H], proceeds_H, len(self.cash_P))
             self._keep(self._portfolio_H[~gone_H], self._column_H[~gone_H], self._shares_H[~gone_H])
-        return Holdings(self._portfolio_H, self._column_H, self._shares_H * self.market.mark[day, self._column_H])
+        return Holdings(self._portfolio_H, self._column_H, self._shares_H * self.market.mark[day].take(self._column_H))
 
-    def trade(self, day: int, before: Holdings, after: Holdings) -> Array:
+    def trade(self, day: int, before: Holdings, after: Holdings) -> Trades:
         """Go from the holdings `before`, as `drifted` gave them, to `after` at the fill of `day`.
 
-        What is not held is cash. Returns Σ|Δw| by portfolio [P], purchases and sales as a fraction of the value before
-        costs.
+        What is not held is cash.
         """
         count, symbols = len(self.cash_P), len(self.market.last_day)
         worth_P = self.cash_P + before.sums(count)
-        change = np.zeros(count * symbols)
         old, new = before.keys(symbols), after.keys(symbols)
-        change[old] = -before.value_H
-        change[new] += after.value_H
-        # Of what is held no more; what stays or is new follows.
-        sold_H = change[old] == -before.value_H
-        traded_P = by_portfolio(before.portfolio_H[sold_H], before.value_H[sold_H], count)
-        traded_P += by_portfolio(after.portfolio_H, np.abs(change[new]), count)
-        traded_P /= worth_P
-        self._keep(after.portfolio_H, after.column_H, after.value_H / self.market.mark[day, after.column_H])
+        was = np.zeros(count * symbols)
+        was[old] = before.value_H
+        bought_H = np.abs(after.value_H - was.take(new))
+        # Of what is held no more nothing is left.
+        was[new] = 0.0
+        sold_H = was.take(old)
+        traded_P = by_portfolio(after.portfolio_H, bought_H, count) + by_portfolio(before.portfolio_H, sold_H, count)
+        per_amount_S = self.market.per_amount[day]
+        crowding_P = by_portfolio(after.portfolio_H, bought_H**2 * per_amount_S.take(after.column_H), count)
+        crowding_P += by_portfolio(before.portfolio_H, sold_H**2 * per_amount_S.take(before.column_H), count)
+        self._keep(after.portfolio_H, after.column_H, after.value_H / self.market.mark[day].take(after.column_H))
         self.cash_P = worth_P - after.sums(count)
-        self.net_P = self.net_P * (1.0 - self.cost_per_side * traded_P)
-        return traded_P
+        turnover_P = traded_P / worth_P
+        self.net_P = self.net_P * (1.0 - self.cost_per_side * turnover_P)
+        scale_P = np.where(traded_P > 0, worth_P * traded_P, np.nan)
+        return Trades(turnover_P, CAPITAL * crowding_P / scale_P)
 
     def closes(self, first: int, stop: int) -> Array:
         """Value before costs at the closes of the days first..stop−1, [P, days]."""
-        values = np.empty((len(self.cash_P), stop - first))
-        for day in range(first, stop):
-            worth_H = self.market.valuation[day, self._column_H] * self._shares_H
-            values[:, day - first] = by_portfolio(self._portfolio_H, worth_H, len(self.cash_P)) + self.cash_P
-        return values
+        sums = [self._worth(self.market.valuation[day]) for day in range(first, stop)]
+        return np.stack(sums, axis=1) + self.cash_P[:, None]
+
+    def _worth(self, price_S: Array) -> Array:
+        return by_portfolio(self._portfolio_H, price_S.take(self._column_H) * self._shares_H, len(self.cash_P))
 
     def _keep(self, portfolio_H: Array, column_H: Array, shares_H: Array) -> None:
         self._portfolio_H, self._column_H, self._shares_H = portfolio_H, column_H, shares_H

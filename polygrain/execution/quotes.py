@@ -59,6 +59,12 @@ class Quotes:
         return carried(self.adjusted("close"))
 
     @cached_property
+    def per_amount(self) -> Array:
+        """One over the day's amount, per yuan [days, symbols]; 0 where nothing was traded or no amount is known."""
+        known = self.amount > 0
+        return np.divide(1.0, self.amount, out=np.zeros(self.amount.shape), where=known)
+
+    @cached_property
     def last_day(self) -> Array:
         """Number of each stock's last listed day [symbols]; the number of days where it is still listed at the end."""
         days = len(self.axes.days)

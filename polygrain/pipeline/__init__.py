@@ -24,7 +24,7 @@ from polygrain.models.network import plugin_hashes
 from polygrain.pipeline import evaluating, explaining, facts, score_files, training
 from polygrain.pipeline.manifest import RunManifest, Trials
 from polygrain.pipeline.market import Market
-from polygrain.pipeline.oracle import ORACLE, oracle_scores
+from polygrain.pipeline.oracle import ORACLE
 from polygrain.pipeline.parquet import write_blocks, write_parquet
 from polygrain.plugins import use
 from polygrain.progress import Progress
@@ -272,7 +272,7 @@ class Job:
         return {"first_run": date.today().isoformat(), "note": note, "plugins": plugins}
 
     def evaluate(self) -> Path:
-        outputs = ("rank_ic.parquet", "nav.parquet", "seed_rank_ic.parquet", "decay.parquet")
+        outputs = ("rank_ic.parquet", "seed_rank_ic.parquet", "decay.parquet", "nav.parquet")
         settings = self.experiment.evaluation.model_dump(mode="json")
         code = code_fingerprint(*_JUDGES)
         # A made-up market is judged against its oracle, which comes from the source and not from the store.
@@ -286,11 +286,8 @@ class Job:
             self.manifest.skip("evaluate")
             return self.folder / outputs[0]
         with self.manifest.stage("evaluate", inputs, outputs):
-            scores = score_files.read_scores(self.folder / "scores.parquet", self.market) | oracle_scores(self.market)
-            seed_scores = score_files.read_seed_scores(self.folder / "seed_scores.parquet", self.market)
-            with self.progress.step("evaluate", evaluating.case_count(self.experiment)) as step:
-                judged = evaluating.judge(self.market, scores, seed_scores, step)
-            for name, frame in zip(outputs, (judged.rank_ic, judged.nav, judged.seed_rank_ic, judged.decay)):
+            judged = evaluating.judge(self.market, self.folder, self.workers, self.progress)
+            for name, frame in zip(outputs, (judged.rank_ic, judged.seed_rank_ic, judged.decay)):
                 write_parquet(frame, self.folder / name)
             self.manifest.facts["missing"] = list(judged.missing)
         return self.folder / outputs[0]

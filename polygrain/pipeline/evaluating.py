@@ -2,29 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import product
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 
 import numpy as np
 import polars as pl
 
-from polygrain.config import Experiment
+from polygrain.compute import Pool
 from polygrain.errors import ConfigError
-from polygrain.evaluation.decay import rank_autocorrelation, rank_ic_by_horizon
-from polygrain.evaluation.rank_ic import rank_ic
-from polygrain.evaluation.tracks import Ranking, Selection, Tracks, benchmark_nav, ranking, tracks
-from polygrain.execution.fills import FILLS, fill_price
+from polygrain.evaluation.ranking import ranking
+from polygrain.evaluation.tracks import SELECTIONS
+from polygrain.execution import ledger
+from polygrain.execution.fills import FILLS
+from polygrain.pipeline.cases import (
+    NAV_PANELS,
+    CaseResult,
+    CaseTask,
+    DecayTask,
+    RankTask,
+    SeedTask,
+    evaluate_case,
+    evaluate_decay,
+    evaluate_seed,
+    rank,
+)
+from polygrain.pipeline.evaluation_files import EvaluationFiles
 from polygrain.pipeline.market import Market
+from polygrain.pipeline.oracle import oracle_scores
+from polygrain.pipeline.parquet import blocks_written
+from polygrain.pipeline.score_files import score_keys, seed_keys
 from polygrain.pipeline.scoring import Key
-from polygrain.progress import Step
-from polygrain.samples.labels import forward_returns, tradable
-from polygrain.store.panel import Array, Panel
+from polygrain.progress import Progress, Step
+from polygrain.store.panel import Array
 from polygrain.universe import Facts, evaluate
 
 LEAST_MEMBERS = 10
 DECAY_DAYS = (1, 2, 3, 5, 10, 15, 20)
+_CASE = {"model": pl.String, "label_days": pl.Int32, "rebalance": pl.Int32, "fill": pl.String, "universe": pl.String}
+SEED_SCHEMA = pl.Schema({**_CASE, "seed": pl.Int32, "date": pl.Date, "rank_ic": pl.Float64})
+NAV_SCHEMA = pl.Schema(
+    {
+        **_CASE,
+        "selection": pl.String,
+        "track": pl.Int32,
+        "date": pl.Date,
+        **dict.fromkeys(("gross", "net", "benchmark", "turnover", "participation"), pl.Float64),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -59,169 +87,205 @@ def universes(market: Market, days: Array) -> Universes:
 
 @dataclass(frozen=True)
 class Judged:
-    """rank_ic.parquet, nav.parquet, seed_rank_ic.parquet, decay.parquet; sentences on what could not be evaluated."""
+    """rank_ic.parquet, seed_rank_ic.parquet, decay.parquet; sentences on what could not be evaluated."""
 
     rank_ic: pl.DataFrame
-    nav: pl.DataFrame
     seed_rank_ic: pl.DataFrame
     decay: pl.DataFrame
     missing: tuple[str, ...]
 
 
-def judge(
-    market: Market, scores: Mapping[Key, Array], seed_scores: Iterable[tuple[int, Key, Array]], step: Step
-) -> Judged:
-    """Rank ICs and tracks of every score on the days that have scores; of single seeds the Rank ICs that tables show,
-    and the decay of every score.
+def judge(market: Market, folder: Path, workers: Pool, progress: Progress) -> Judged:
+    """Rank ICs and tracks of every score of RUN `folder` on the days that have scores; of single seeds the Rank ICs
+    that tables show, and the decay of every score. The NAVs go to RUN/nav.parquet at once.
 
-    Shown are the first fill's, rebalance period's and universe's.
+    Shown are the first fill's, rebalance period's and universe's. One universe is in memory at a time.
     """
-    found = {key: Panel(market.quotes.axes, _on_all_days(market, panel)) for key, panel in scores.items()}
-    days = np.flatnonzero(np.isfinite(next(iter(found.values())).values).any(axis=1))
-    chosen = universes(market, days)
-    if not chosen.panels:
-        raise ConfigError("evaluation.universes", f"none can be evaluated: {' '.join(chosen.missing)} Name another")
-    settings = market.experiment.evaluation
-    ics: list[pl.DataFrame] = []
-    navs: list[pl.DataFrame] = []
-    periods = list(product(settings.fills, settings.rebalance))
-    for universe, members in chosen.panels.items():
-        # One after the other: the rankings of a universe take two bytes a score, day and member.
-        rankings = [ranking(panel, members, market.quotes, [int(day) for day in days]) for panel in found.values()]
-        for fill, rebalance in periods:
-            case = _Case(market, fill, rebalance, members, days)
-            keys = [_key(*key, rebalance, fill, universe) for key in found]
-            ics += [case.rank_ics(panel).select(*key, pl.all()) for key, panel in zip(keys, found.values())]
-            navs += [part.select(*key, pl.all()) for key, part in zip(keys, case.navs(rankings), strict=True)]
-            step.advance()
-    step.advance(len(chosen.missing) * len(periods))
-    universe, members = next(iter(chosen.panels.items()))
-    shown = _Case(market, settings.fills[0], settings.rebalance[0], members, days)
-    by_seed = [
-        shown.rank_ics(Panel(market.quotes.axes, _on_all_days(market, panel))).select(
-            *_key(model, horizon, shown.rebalance, shown.fill, universe),
-            pl.lit(seed, pl.Int32).alias("seed"),
-            "date",
-            "rank_ic",
-        )
-        for seed, (model, horizon), panel in seed_scores
-    ]
-    decay = pl.concat([shown.decay(panel).select(*_score_key(*key), pl.all()) for key, panel in found.items()])
-    return Judged(pl.concat(ics), pl.concat(navs), pl.concat(by_seed), decay, chosen.missing)
-
-
-def case_count(experiment: Experiment) -> int:
-    """How many steps `judge` takes."""
-    settings = experiment.evaluation
-    return len(settings.universes) * len(settings.fills) * len(settings.rebalance)
-
-
-def _score_key(model: str, horizon: int) -> list[pl.Expr]:
-    return [pl.lit(model).alias("model"), pl.lit(horizon, pl.Int32).alias("label_days")]
-
-
-def _key(model: str, horizon: int, rebalance: int, fill: str, universe: str) -> list[pl.Expr]:
-    return [
-        *_score_key(model, horizon),
-        pl.lit(rebalance, pl.Int32).alias("rebalance"),
-        pl.lit(fill).alias("fill"),
-        pl.lit(universe).alias("universe"),
-    ]
+    place = folder / "evaluation"
+    rmtree(place, ignore_errors=True)
+    place.mkdir()
+    try:
+        # A name of its own: processes that live on keep what they have read by its folder.
+        files = EvaluationFiles(Path(mkdtemp(dir=place)))
+        return _Judging(market, folder, files, workers).judged(progress)
+    finally:
+        rmtree(place)
 
 
 @dataclass(frozen=True)
-class _Case:
-    """One fill and rebalance period in one universe, over the scored day numbers `days`."""
+class _Judging:
+    """What the tasks of one evaluation have in common."""
 
     market: Market
-    fill: str
-    rebalance: int
-    members: Array
-    days: Array
+    run: Path
+    files: EvaluationFiles
+    workers: Pool
 
-    @cached_property
-    def returns(self) -> Array:
-        rule = FILLS[self.fill]
-        return forward_returns(fill_price(self.market.quotes, rule), rule.lag, self.rebalance)[self.days]
+    def judged(self, progress: Progress) -> Judged:
+        keys, seeds = score_keys(self.run / "scores.parquet"), seed_keys(self.run / "seed_scores.parquet")
+        settings = self.market.experiment.evaluation
+        cases = len(settings.universes) * len(settings.fills) * len(settings.rebalance)
+        with progress.step("evaluate", len(keys) + len(seeds) + len(DECAY_DAYS) + cases) as step:
+            keys += self.ranked(keys, step)
+            days = np.array(self.files.scored())
+            chosen = universes(self.market, days)
+            if not chosen.panels:
+                raise ConfigError(
+                    "evaluation.universes", f"none can be evaluated: {' '.join(chosen.missing)} Name another"
+                )
+            for number, members in enumerate(chosen.panels.values()):
+                self.files.save_members(number, members)
+            shown = next(iter(chosen.panels))
+            decay, by_seed = self.decay(keys, step), self.by_seed(seeds, shown, step)
+            ics: list[pl.DataFrame] = []
+            with blocks_written(NAV_SCHEMA, self.run / "nav.parquet") as put:
+                for number, universe in enumerate(chosen.panels):
+                    for task, result in self.cases(number, len(keys), step):
+                        tags = [_tags(key, task.rebalance, task.fill, universe) for key in keys]
+                        ics += [self.rank_ics(result, k).select(*tag, pl.all()) for k, tag in enumerate(tags)]
+                        for k, tag in enumerate(tags):
+                            put(self.navs(task, result.base, k).select(*tag, pl.all()))
+        return Judged(pl.concat(ics), by_seed, decay, chosen.missing)
 
-    @cached_property
-    def mask(self) -> Array:
-        return tradable(self.members, self.market.quotes, self.fill)[self.days] & np.isfinite(self.returns)
+    def ranked(self, keys: Sequence[Key], step: Step) -> list[Key]:
+        """Rank the scores of these keys and the oracle's, whose keys are returned; and save which days have scores."""
+        quotes = self.market.quotes
+        self.files.save_axes(quotes.axes)
+        for fill in self.market.experiment.evaluation.fills:
+            self.files.save_market(fill, ledger.market(quotes, FILLS[fill]))
+        file = str(self.run / "scores.parquet")
+        tasks = [
+            RankTask(folder=self.folder, scores=file, model=model, label_days=days, number=number)
+            for number, (model, days) in enumerate(keys)
+        ]
+        self.workers.map(rank, tasks, done=_advancing(step))
+        oracle = oracle_scores(self.market)
+        days = range(len(quotes.axes.days))
+        for number, panel in enumerate(oracle.values(), len(keys)):
+            values = np.full(self.market.members.shape, np.nan)
+            values[self.market.bar_rows] = panel
+            self.files.save_ranking(number, ranking(values, days))
+        self.files.save_scored(np.array([day for day, order in self.files.ranking(0).items() if len(order)]))
+        return list(oracle)
 
-    @cached_property
-    def benchmark(self) -> Array:
-        days = [int(day) for day in self.days]
-        return benchmark_nav(self.members, self.market.quotes, rebalance=self.rebalance, fill=self.fill, days=days)
+    def cases(self, universe: int, count: int, step: Step) -> list[tuple[CaseTask, CaseResult]]:
+        """Every fill and rebalance period of a universe."""
+        settings = self.market.experiment.evaluation
+        tasks = [
+            CaseTask(folder=self.folder, universe=universe, fill=fill, rebalance=r, count=count, cost=settings.cost)
+            for fill, r in product(settings.fills, settings.rebalance)
+        ]
+        results = self.workers.map(evaluate_case, tasks, cost=lambda task: task.rebalance, done=_advancing(step))
+        return list(zip(tasks, results, strict=True))
 
-    def rank_ics(self, scores: Panel) -> pl.DataFrame:
-        quotes, returns, mask, values = self.market.quotes, self.returns, self.mask, scores.values[self.days]
-        frame = pl.DataFrame(
-            {
-                "date": pl.Series([quotes.axes.days[day] for day in self.days], dtype=pl.Date),
-                "rank_ic": rank_ic(values, returns, mask),
-                "rank_ic_all": rank_ic(values, returns, self.members[self.days]),
-                "n": (mask & np.isfinite(values)).sum(axis=1).astype(np.int32),
-            }
-        )
-        return frame.with_columns(pl.col("rank_ic", "rank_ic_all").fill_nan(None))
-
-    def decay(self, scores: Panel) -> pl.DataFrame:
+    def decay(self, keys: Sequence[Key], step: Step) -> pl.DataFrame:
         """By number of days the Rank IC with returns over so many, and the correlation with the ranking so much later.
 
         One score date in R is looked at, so that each return is met once.
         """
-        quotes, days = self.market.quotes, self.days[:: self.rebalance]
-        rule = FILLS[self.fill]
-        mask = tradable(self.members, quotes, self.fill)
-        ics = rank_ic_by_horizon(scores.values, fill_price(quotes, rule), mask, rule.lag, DECAY_DAYS, days)
-        same = rank_autocorrelation(scores.values, self.members, DECAY_DAYS, days)
-        dates = pl.Series([quotes.axes.days[day] for day in days], dtype=pl.Date)
+        fill, rebalance = self.shown
+        tasks = [
+            DecayTask(folder=self.folder, universe=0, fill=fill, rebalance=rebalance, count=len(keys), horizon=horizon)
+            for horizon in DECAY_DAYS
+        ]
+        found = self.workers.map(evaluate_decay, tasks, done=_advancing(step))
+        dates = self.dates(self.files.scored()[::rebalance])
+        frames = [
+            pl.DataFrame(
+                {"date": dates, "rank_ic": result.rank_ic_KD[k], "autocorrelation": result.autocorrelation_KD[k]}
+            ).select(*_score_tags(key), pl.lit(days, pl.Int32).alias("days"), pl.all())
+            for k, key in enumerate(keys)
+            for days, result in zip(DECAY_DAYS, found)
+        ]
+        return pl.concat(frames).with_columns(pl.col("rank_ic", "autocorrelation").fill_nan(None))
+
+    def by_seed(self, seeds: Sequence[tuple[str, int, int]], universe: str, step: Step) -> pl.DataFrame:
+        """The Rank ICs of single seeds' scores, as the tables show those of their means."""
+        fill, rebalance = self.shown
+        file = str(self.run / "seed_scores.parquet")
+        tasks = [
+            SeedTask(
+                folder=self.folder,
+                scores=file,
+                model=model,
+                label_days=days,
+                seed=seed,
+                universe=0,
+                fill=fill,
+                rebalance=rebalance,
+            )
+            for model, days, seed in seeds
+        ]
+        found = self.workers.map(evaluate_seed, tasks, done=_advancing(step))
+        dates = self.dates(self.files.scored())
+        frames = [
+            pl.DataFrame({"date": dates, "rank_ic": ics}).select(
+                *_tags((task.model, task.label_days), rebalance, fill, universe),
+                pl.lit(task.seed, pl.Int32).alias("seed"),
+                pl.all(),
+            )
+            for task, ics in zip(tasks, found, strict=True)
+        ]
+        return pl.concat([SEED_SCHEMA.to_frame(), *frames]).with_columns(pl.col("rank_ic").fill_nan(None))
+
+    def rank_ics(self, result: CaseResult, ranking: int) -> pl.DataFrame:
+        """rank_ic.parquet's rows of one ranking."""
         frame = pl.DataFrame(
             {
-                "days": np.repeat(np.array(DECAY_DAYS, np.int32), len(days)),
-                "date": pl.concat([dates] * len(DECAY_DAYS)),
-                "rank_ic": ics.ravel(),
-                "autocorrelation": same.ravel(),
+                "date": self.dates(self.files.scored()),
+                "rank_ic": result.rank_ics.tradable[ranking],
+                "rank_ic_all": result.rank_ics.everyone[ranking],
+                "n": result.rank_ics.count[ranking],
             }
         )
-        return frame.with_columns(pl.col("rank_ic", "autocorrelation").fill_nan(None))
+        return frame.with_columns(pl.col("rank_ic", "rank_ic_all").fill_nan(None))
 
-    def navs(self, rankings: Sequence[Ranking]) -> Iterator[pl.DataFrame]:
-        """By ranking the NAVs of every selection."""
-        experiment, rules = self.market.experiment, self.market.experiment.evaluation.selections
-        days = [int(day) for day in self.days]
-        made = tracks(
-            rankings,
-            self.members,
-            self.market.quotes,
-            rules,
-            rebalance=self.rebalance,
-            fill=self.fill,
-            cost=experiment.evaluation.cost,
-            days=days,
-            benchmark=self.benchmark,
-        )
-        for by_rule in made:
-            yield pl.concat([self._nav(rule, result) for rule, result in zip(rules, by_rule)])
-
-    def _nav(self, rule: Selection, result: Tracks) -> pl.DataFrame:
-        span = slice(result.base, result.last + 1)
-        dates = pl.Series(self.market.quotes.axes.days[span], dtype=pl.Date)
-        count = len(dates)
+    def navs(self, task: CaseTask, base: int, ranking: int) -> pl.DataFrame:
+        """nav.parquet's rows of one ranking."""
+        panels = {
+            name: panel[ranking] for name, panel in self.files.navs(task.fill, task.rebalance, NAV_PANELS).items()
+        }
+        rules, tracks, days = shape = panels["gross"].shape
+        benchmark = self.files.navs(task.fill, task.rebalance, ["benchmark"])["benchmark"]
+        panels["benchmark"] = np.broadcast_to(benchmark, shape)
+        names = pl.Series([rule.name for rule in SELECTIONS])
         return pl.DataFrame(
             {
-                "selection": pl.repeat(rule.name, self.rebalance * count, eager=True),
-                "track": np.repeat(np.arange(self.rebalance, dtype=np.int32), count),
-                "date": pl.concat([dates] * self.rebalance),
-                "gross": result.gross[:, span].ravel(),
-                "net": result.net[:, span].ravel(),
-                "benchmark": result.benchmark[:, span].ravel(),
-                "turnover": result.turnover[:, span].ravel(),
+                "selection": names.gather(np.repeat(np.arange(rules), tracks * days)),
+                "track": np.tile(np.repeat(np.arange(tracks, dtype=np.int32), days), rules),
+                "date": self.dates(range(base, base + days)).gather(np.tile(np.arange(days), rules * tracks)),
+                **{name: panels[name].ravel() for name in ("gross", "net", "benchmark", "turnover", "participation")},
             }
-        ).with_columns(pl.col("turnover").fill_nan(None))
+        ).with_columns(pl.col("turnover", "participation").fill_nan(None))
+
+    @property
+    def folder(self) -> str:
+        return str(self.files.folder)
+
+    @property
+    def shown(self) -> tuple[str, int]:
+        """The fill and rebalance period that the tables show."""
+        settings = self.market.experiment.evaluation
+        return settings.fills[0], settings.rebalance[0]
+
+    def dates(self, numbers: Sequence[int]) -> pl.Series:
+        days = self.market.quotes.axes.days
+        return pl.Series("date", [days[number] for number in numbers], dtype=pl.Date)
 
 
-def _on_all_days(market: Market, panel: Array) -> Array:
-    values = np.full(market.members.shape, np.nan)
-    values[market.bar_rows] = panel
-    return values
+def _advancing(step: Step) -> Callable[[object, object], None]:
+    return lambda task, result: step.advance()
+
+
+def _score_tags(key: Key) -> list[pl.Expr]:
+    model, label_days = key
+    return [pl.lit(model).alias("model"), pl.lit(label_days, pl.Int32).alias("label_days")]
+
+
+def _tags(key: Key, rebalance: int, fill: str, universe: str) -> list[pl.Expr]:
+    return [
+        *_score_tags(key),
+        pl.lit(rebalance, pl.Int32).alias("rebalance"),
+        pl.lit(fill).alias("fill"),
+        pl.lit(universe).alias("universe"),
+    ]

@@ -113,21 +113,26 @@ def _blocks(market: Market, scores: Scores) -> Iterator[pl.DataFrame]:
             )
 
 
-def read_scores(path: Path, market: Market) -> dict[Key, Array]:
-    """The test scores of scores.parquet as panels float32 [days with bars, symbols]."""
-    return {(model, horizon): panel for (model, horizon), panel in _panels(path, market, ("model", "label_days"))}
+def score_keys(path: Path) -> list[Key]:
+    """(model, label_days) of the test scores of scores.parquet."""
+    return list(_keys(path, "model", "label_days"))
 
 
-def read_seed_scores(path: Path, market: Market) -> Iterator[tuple[int, Key, Array]]:
-    """The test scores of seed_scores.parquet (seed, (model, label_days), panel), one panel at a time."""
-    for (model, horizon, seed), panel in _panels(path, market, ("model", "label_days", "seed")):
-        yield seed, (model, horizon), panel
+def seed_keys(path: Path) -> list[tuple[str, int, int]]:
+    """(model, label_days, seed) of the test scores of seed_scores.parquet."""
+    return list(_keys(path, "model", "label_days", "seed"))
 
 
-def _panels(path: Path, market: Market, key: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], Array]]:
-    axes = Axes(tuple(market.store.bar_days), tuple(market.store.symbols))
-    test = pl.scan_parquet(path).filter(pl.col("segment") == "test")
-    for values in test.select(key).unique(maintain_order=True).collect(engine="streaming").iter_rows():
-        wanted = [pl.col(name) == value for name, value in zip(key, values)]
-        part = test.filter(*wanted).select("date", "symbol", "score").collect()
-        yield values, from_table(part, "score", axes).astype(np.float32)
+def _keys(path: Path, *names: str) -> Iterator[tuple[Any, ...]]:
+    return _test(path).select(names).unique(maintain_order=True).collect(engine="streaming").iter_rows()
+
+
+def read_panel(path: Path, axes: Axes, model: str, label_days: int, seed: int | None = None) -> Array:
+    """One test score of such a file as a panel float64 [days, symbols]."""
+    wanted = {"model": model, "label_days": label_days, **({} if seed is None else {"seed": seed})}
+    rows = _test(path).filter(*(pl.col(name) == value for name, value in wanted.items()))
+    return from_table(rows.select("date", "symbol", "score").collect(), "score", axes)
+
+
+def _test(path: Path) -> pl.LazyFrame:
+    return pl.scan_parquet(path).filter(pl.col("segment") == "test")

@@ -13,7 +13,9 @@ from torch import nn
 from polygrain.compute import Pool
 from polygrain.config import Experiment
 from polygrain.evaluation.rank_ic import rank_ic
-from polygrain.evaluation.tracks import SELECTIONS, ranking, tracks
+from polygrain.evaluation.ranking import ranking, within
+from polygrain.evaluation.tracks import SELECTIONS, tracks
+from polygrain.execution import ledger
 from polygrain.execution.fills import FILLS
 from polygrain.execution.quotes import FIELDS
 from polygrain.features.build import build
@@ -39,7 +41,7 @@ from polygrain.samples.labels import standardise, tradable
 from polygrain.samples.windows import Samples
 from polygrain.sources.ingest import ingest
 from polygrain.sources.source import Source
-from polygrain.store.panel import Array, Panel
+from polygrain.store.panel import Array
 from polygrain.training.fit import fit
 from polygrain.training.folds import Fold
 from polygrain.training.walk_forward import agreements, predict
@@ -244,14 +246,13 @@ def _fold_scores(stages: Stages, models: Mapping[str, Trained], horizon: int, da
 def _nav(market: Market, scores: Array) -> Array:
     """NAV after costs and of the benchmark, [days, 2 × tracks], of the naive composite's top portfolio."""
     days = [int(day) for day in np.flatnonzero(np.isfinite(scores).any(axis=1))]
-    ranked = ranking(Panel(market.quotes.axes, scores), market.members, market.quotes, days)
+    ranked = within(ranking(scores, days), market.members)
     ((result,),) = tracks(
         [ranked],
         market.members,
-        market.quotes,
+        ledger.market(market.quotes, FILLS[market.experiment.label.fill]),
         SELECTIONS[:1],
         rebalance=REBALANCE,
-        fill=market.experiment.label.fill,
         cost=market.experiment.evaluation.cost,
         days=days,
     )

@@ -168,7 +168,7 @@ def _read(folders: Sequence[Path]) -> tuple[Run, ...]:
 def _on(navs: Navs, days: set[date]) -> Navs:
     """The NAVs at some of the closes."""
     kept = [day in days for day in navs.days]
-    panels = (navs.gross, navs.net, navs.benchmark, navs.turnover)
+    panels = (navs.gross, navs.net, navs.benchmark, navs.turnover, navs.participation)
     return Navs(tuple(sorted(days)), *(panel[:, kept] for panel in panels))
 
 

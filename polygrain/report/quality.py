@@ -14,7 +14,10 @@ from polygrain.report.rows import Row, annualised_excess, is_whole_year
 from polygrain.report.tables import MULTI, Table, cases, in_order, naive, table_of
 
 _SEED = 1
-PORTFOLIO_FIGURES = ("net", "tracking_error", "information_ratio", "drawdown", "monthly_win_rate", "turnover")
+PORTFOLIO_FIGURES = (
+    *("net", "tracking_error", "information_ratio", "drawdown", "monthly_win_rate"),
+    *("turnover", "participation"),
+)
 
 
 def _shown(evaluation: Evaluation) -> Iterator[Case]:
@@ -38,7 +41,8 @@ def significance(evaluation: Evaluation) -> Table | None:
 
 
 def portfolios(evaluation: Evaluation) -> Table | None:
-    """Of both top portfolios after costs: excess, tracking error, information ratio, drawdown, wins, turnover."""
+    """Of both top portfolios after costs: excess, tracking error, information ratio, drawdown, wins, turnover, and how
+    much of a day's amount they trade at 100 million yuan."""
     rows: list[Row] = []
     for case in _shown(evaluation):
         row: Row = {"label_days": case.label_days, "model": case.model}
@@ -62,7 +66,15 @@ def _portfolio(navs: Navs) -> Row:
         "drawdown": statistics.max_drawdown(excess.cumulative_excess(net, benchmark)),
         "monthly_win_rate": excess.monthly_win_rate(net, benchmark, navs.days),
         "turnover": excess.annual_turnover(navs.turnover[:, 1:]),
+        "participation": _participation(navs),
     }
+
+
+def _participation(navs: Navs) -> float:
+    """Mean over all yuan traded by all tracks."""
+    traded = np.isfinite(navs.participation)
+    weight = navs.turnover[traded]
+    return float((weight * navs.participation[traded]).sum() / weight.sum()) if traded.any() else np.nan
 
 
 def decay(evaluation: Evaluation) -> Table | None:

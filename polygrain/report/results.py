@@ -16,6 +16,7 @@ from polygrain.store.panel import Array
 RANK_IC_KEY = ("model", "label_days", "rebalance", "fill", "universe")
 NAV_KEY = (*RANK_IC_KEY, "selection")
 MODEL_KEY = ("model", "label_days")
+_NAV_PANELS = ("gross", "net", "benchmark", "turnover", "participation")
 SELECTIONS = ("top10pct", "top100")
 
 
@@ -56,7 +57,8 @@ class SeedSeries:
 class Navs:
     """Net asset values [tracks, days] at closes on the tracks' common span, whose first day is the base.
 
-    `turnover` is Σ|Δw| on fill days, NaN elsewhere.
+    `turnover` is Σ|Δw| on fill days and `participation` the share of the day's amount that a yuan traded takes, NaN
+    elsewhere.
     """
 
     days: tuple[date, ...]
@@ -64,6 +66,7 @@ class Navs:
     net: Array
     benchmark: Array
     turnover: Array
+    participation: Array
 
     def leg(self, name: str) -> Array:
         """The portfolio before ("gross") or after ("net") costs."""
@@ -71,7 +74,7 @@ class Navs:
 
     def part(self, days: slice) -> Navs:
         """The same of some of the days."""
-        panels = (self.gross, self.net, self.benchmark, self.turnover)
+        panels = (self.gross, self.net, self.benchmark, self.turnover, self.participation)
         return Navs(self.days[days], *(panel[:, days] for panel in panels))
 
 
@@ -137,7 +140,7 @@ def _navs(frame: pl.DataFrame) -> Navs:
     def panel(name: str) -> Array:
         return _values(common, name).reshape(tracks, len(days))
 
-    return Navs(tuple(days), panel("gross"), panel("net"), panel("benchmark"), panel("turnover"))
+    return Navs(tuple(days), *(panel(name) for name in _NAV_PANELS))
 
 
 def _shares(frame: pl.DataFrame) -> tuple[Shares, ...]:
@@ -179,7 +182,7 @@ def read_evaluation(run: Path) -> Evaluation:
     facts = read_facts(run)
     rank_ic = _read(run, "rank_ic.parquet", (*RANK_IC_KEY, "date", "rank_ic", "rank_ic_all")).sort(*RANK_IC_KEY, "date")
     seeds = _read(run, "seed_rank_ic.parquet", (*RANK_IC_KEY, "seed", "date", "rank_ic"))
-    nav = _read(run, "nav.parquet", (*NAV_KEY, "track", "date", "gross", "net", "benchmark", "turnover"))
+    nav = _read(run, "nav.parquet", (*NAV_KEY, "track", "date", *_NAV_PANELS))
     shares = _read(run, "explain.parquet", (*MODEL_KEY, "granularity", "feature", "days_back", "share"), "explain")
     decay = _read(run, "decay.parquet", (*MODEL_KEY, "days", "date", "rank_ic", "autocorrelation"))
     return Evaluation(

@@ -178,6 +178,7 @@ _PORTFOLIO_FIGURES = (
     ("drawdown", "Drawdown", "最大回撤", "percent"),
     ("monthly_win_rate", "Months won", "月胜率", "share"),
     ("turnover", "Turnover", "单边换手", "ratio"),
+    ("participation", "of the day’s amount at ¥100 m", "一亿元时占当日成交额", "share"),
 )
 _SELECTION_TITLES = {"top10pct": ("Top 10%, a year", "前 10%，年化"), "top100": ("Top 100, a year", "前 100 只，年化")}
 
