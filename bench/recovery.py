@@ -108,7 +108,7 @@ def _fine(market: Market, folder: Path, days: pl.Series) -> Iterator[tuple[str, 
     for model, horizon in score_keys(file):
         yield model, rank_ic(read_panel(file, market.quotes.axes, model, horizon)[rows], wanted, mask)
     inside = np.searchsorted(market.bar_rows, rows)
-    for (model, _), panel in oracle_scores(market).items():
+    for (model, _), panel in oracle_scores(market, market.experiment.label.days).items():
         yield model, rank_ic(panel[inside].astype(np.float64), wanted, mask)
 
 

@@ -6,19 +6,22 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from polygrain import __version__, pipeline
+from polygrain import pipeline
 from polygrain.config import Experiment, load, load_family
 from polygrain.errors import Interrupted, PolygrainError
+from polygrain.interop import WRITERS, read_scores
 from polygrain.plugins import blaming
 from polygrain.progress import to_terminal
 from polygrain.report.compare import compare as compare_runs
 from polygrain.report.compare import lines, write
+from polygrain.version import __version__
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -28,6 +31,9 @@ Out = Annotated[Path | None, typer.Option(help="The run folder; default runs/NAM
 OpenLock = Annotated[
     bool, typer.Option("--open-lock", help="See the days after protocol.lock_after, from now on; it is counted.")
 ]
+
+
+Layouts = StrEnum("Layouts", list(WRITERS))  # type: ignore[misc]
 
 
 @contextmanager
@@ -83,16 +89,56 @@ def _stage(name: str, text: str) -> Callable[[Path, list[str] | None, Path | Non
     return command
 
 
-def _evaluate(config: Config, overrides: Overrides = None, out: Out = None, open_lock: OpenLock = False) -> None:
+def _evaluate(
+    config: Config,
+    overrides: Overrides = None,
+    out: Out = None,
+    open_lock: OpenLock = False,
+    scores: Annotated[
+        Path | None,
+        typer.Option(help="Judge the scores in this Parquet or CSV file instead, and write their report."),
+    ] = None,
+) -> None:
     """Judge every score: Rank ICs and tracks; with --open-lock of the days after protocol.lock_after too.
+
+    With --scores those of a file: a long frame, alphalens' factor frame, Qlib's predictions or a wide sheet. The config
+    then needs a source, and neither granularities nor networks; the run folder is runs/NAME-FILE.
 
     Example: polygrain evaluate examples/cn_a_daily.toml --open-lock
     """
-    typer.echo(str(_run_config(config, overrides, out, "evaluate", open_lock).resolve()))
+    if scores is None:
+        typer.echo(str(_run_config(config, overrides, out, "evaluate", open_lock).resolve()))
+        return
+    from polygrain.pipeline.given import judge, run_name
+
+    experiment, given = load(config, overrides or ()), read_scores(scores)
+    folder = out or Path("runs") / run_name(experiment, given)
+    with _interruptible():
+        report = judge(
+            experiment, given, folder=folder, base=config.parent, progress=to_terminal(), open_lock=open_lock
+        )
+    typer.echo(f"Report: {report.resolve()}")
 
 
 for _name, _text in pipeline.STAGES.items():
     app.command(_name)(_evaluate if _name == "evaluate" else _stage(_name, _text))
+
+
+@app.command()
+def scores(
+    run: Annotated[Path, typer.Argument(help="A run folder with scores.parquet.")],
+    layout: Annotated[Layouts, typer.Option("--format", help="How the table is laid out.")],
+    out: Annotated[Path, typer.Option(help="The file, .parquet or .csv.")],
+    model: Annotated[str | None, typer.Option(help="Whose scores; default the model that the report judges.")] = None,
+    label_days: Annotated[int | None, typer.Option(help="Of which label; default the model's first.")] = None,
+) -> None:
+    """Write one model's test scores as others read them: alphalens' factor frame, Qlib's predictions or a long frame.
+
+    Example: polygrain scores runs/demo --format qlib --out pred.parquet
+    """
+    from polygrain.pipeline.exporting import export
+
+    typer.echo(f"{export(run, layout, out, model, label_days)}: {out.resolve()}")
 
 
 @app.command()

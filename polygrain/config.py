@@ -104,7 +104,9 @@ class Evaluation(Spec):
 class Experiment(Spec):
     """One run: a source, granularities, a universe, labels, a protocol, networks, ensembles and an evaluation.
 
-    An ensemble is made of every network that has one model for every granularity. `tune` is for searches alone.
+    An ensemble is made of every network that has one model for every granularity. `tune` is for searches alone. Scores
+    from elsewhere need neither granularities nor networks: they are judged by source, universe, `protocol.lookback`,
+    `protocol.lock_after` and evaluation.
     """
 
     version: Literal[1]
@@ -114,15 +116,22 @@ class Experiment(Spec):
     workers: int = Field(default=2, ge=1)
     plugins: tuple[plugs.Plugin, ...] = ()
     source: Annotated[Source, ByKind(SOURCES)]
-    granularity: list[Granularity] = Field(min_length=1)
+    granularity: list[Granularity] = []
     panels: Panels = Panels()
     universe: Universe = Universe()
     label: Label = Label()
     protocol: Protocol = Protocol()
-    network: dict[str, Annotated[Network, ByKind(NETWORKS)]] = Field(min_length=1)
+    network: dict[str, Annotated[Network, ByKind(NETWORKS)]] = {}
     ensemble: dict[str, Annotated[Ensemble, ByKind(ENSEMBLES)]] = {}
     evaluation: Evaluation = Evaluation()
     tune: Tune | None = None
+
+    def check_trains(self) -> None:
+        """Refuse an experiment without what features and networks are made of."""
+        for key, given in (("granularity", self.granularity), ("network", self.network)):
+            if not given:
+                reason = "is missing or empty; add one, or bring scores of your own: polygrain evaluate --scores FILE"
+                raise ConfigError(key, reason)
 
     @property
     def plugin_hashes(self) -> dict[str, str]:

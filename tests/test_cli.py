@@ -23,7 +23,7 @@ from polygrain.sources.synthetic import Synthetic
 from polygrain.store.commit import file_fingerprint
 
 TINY = Path(__file__).parents[1] / "examples" / "tiny.toml"
-VERBS = ["demo", "run", *STAGES, "prove", "tune", "compare"]
+VERBS = ["demo", "run", *STAGES, "scores", "prove", "tune", "compare"]
 
 
 class Called:

@@ -10,7 +10,7 @@ import pytest
 import tomli_w
 
 import polygrain
-from polygrain.config import Experiment, load, to_toml
+from polygrain.config import Experiment, decode, load, to_toml
 from polygrain.errors import ConfigError
 from polygrain.sources.files import DATA_VARIABLE, Files
 from polygrain.sources.synthetic import Synthetic
@@ -242,8 +242,7 @@ REFUSED = [
         "ensemble.a b: 'a b' is part of a file name; use letters, digits and _ only",
     ),
     # Nothing where something must be.
-    ("granularity=[]", "granularity: list should have at least 1 item after validation, not 0"),
-    ("network={}", "network: dictionary should have at least 1 item after validation, not 0"),
+    ("network={}", "ensemble: no network has one model for every granularity to combine; leave it out"),
     ("protocol.seeds=[]", "protocol.seeds: list should have at least 1 item after validation, not 0"),
     ("evaluation.fills=[]", "evaluation.fills: list should have at least 1 item after validation, not 0"),
     ("evaluation.rebalance=[]", "evaluation.rebalance: list should have at least 1 item after validation, not 0"),
@@ -350,7 +349,20 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         assert refused(path) == "cannot be read: Permission denied; give the path of a TOML configuration"
 
 
-@pytest.mark.parametrize("key", ["version", "name", "source", "granularity", "network"])
+@pytest.mark.parametrize("key", ["granularity", "network"])
+def test_what_only_training_needs(key: str) -> None:
+    experiment = tiny("ensemble={}").model_copy(update={key: []})
+    with pytest.raises(ConfigError) as refusal:
+        experiment.check_trains()
+    assert str(refusal.value) == (
+        f"{key}: is missing or empty; add one, or bring scores of your own: polygrain evaluate --scores FILE"
+    )
+    # A source is enough for scores from elsewhere.
+    source = {"version": 1, "name": "market", "source": {"kind": "synthetic", "stocks": 30, "days": 90}}
+    assert decode(source, Path()).models == set()
+
+
+@pytest.mark.parametrize("key", ["version", "name", "source"])
 def test_required_keys(key: str, tmp_path: Path) -> None:
     tree = tomllib.loads(TINY.read_text())
     del tree[key]

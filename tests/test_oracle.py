@@ -27,7 +27,7 @@ def test_it_is_the_source_s_score_standardised_over_the_universe(tmp_path: Path)
     found = market(tmp_path)
     source = found.experiment.source
     assert isinstance(source, Synthetic)
-    scores = oracle_scores(found)
+    scores = oracle_scores(found, [5, 10])
     assert list(scores) == [(ORACLE, 5), (ORACLE, 10)]
     for (_, horizon), made in scores.items():
         plain = panel(source, source.oracle(horizon), "score")
@@ -44,10 +44,10 @@ def test_it_is_the_source_s_score_standardised_over_the_universe(tmp_path: Path)
 def test_without_signals_or_on_a_source_of_its_own_kind_there_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert oracle_scores(market(tmp_path / "a", "source.strength=0")) == {}
+    assert oracle_scores(market(tmp_path / "a", "source.strength=0"), [5]) == {}
     with_signals = market(tmp_path / "b")
     monkeypatch.setattr(Synthetic, "oracle", Source.oracle)
-    assert oracle_scores(with_signals) == {}
+    assert oracle_scores(with_signals, [5]) == {}
 
 
 def test_no_source_of_real_data_has_one() -> None:

@@ -62,6 +62,7 @@ def run(tmp_path: Path) -> tuple[Market, list[TrainTask]]:
         store=SimpleNamespace(bar_days=DAYS, symbols=SYMBOLS),
         naive=SimpleNamespace(values=rng.standard_normal((8, 4))),
         bar_rows=np.arange(2, 8),
+        score_days=DAYS,
     )
     return cast(Market, market), tasks
 

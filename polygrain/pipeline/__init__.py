@@ -19,6 +19,7 @@ from polygrain.errors import ConfigError
 from polygrain.features import build
 from polygrain.features.library import FEATURES, chosen, missing
 from polygrain.features.plan import available
+from polygrain.interop import Given, score_name
 from polygrain.market.session import Session
 from polygrain.models.network import plugin_hashes
 from polygrain.pipeline import evaluating, explaining, facts, score_files, training
@@ -72,6 +73,8 @@ def run(
     """
     if open_lock and experiment.protocol.lock_after is None:
         raise ConfigError("--open-lock", "nothing is locked: the config has no protocol.lock_after; leave it out")
+    if last != "ingest":
+        experiment.check_trains()
     use(experiment.plugins)
     if list(STAGES).index(last) >= list(STAGES).index("train"):
         find(experiment.protocol.device)
@@ -116,7 +119,8 @@ def store_folder(experiment: Experiment, folder: Path, base: Path) -> Path:
 class Job:
     """One call on a run folder: its stages, each a method, and what they share.
 
-    With `searching` no day behind `protocol.lock_after` is seen, even where the lock box has been opened.
+    With `searching` no day behind `protocol.lock_after` is seen, even where the lock box has been opened. `given` are
+    scores from elsewhere, which are judged in place of trained ones.
     """
 
     experiment: Experiment
@@ -126,6 +130,7 @@ class Job:
     progress: Progress
     open_lock: bool = False
     searching: bool = False
+    given: Given | None = None
 
     def begin(self) -> None:
         """Refuse a folder that holds another experiment's run."""
@@ -163,7 +168,7 @@ class Job:
     @cached_property
     def market(self) -> Market:
         """The store under the experiment's settings, as far as it may be seen."""
-        return Market(self.experiment, Store(self.store_folder, self.until))
+        return Market(self.experiment, Store(self.store_folder, self.until), every_day=self.given is not None)
 
     @cached_property
     def until(self) -> date | None:
@@ -172,8 +177,9 @@ class Job:
         if lock_after is None or self.searching:
             return lock_after
         if self.open_lock:
-            self.trials.open(self.configuration, self.trial(), date.today())
-        return None if self.trials.is_opened(self.configuration) else lock_after
+            for configuration, said in self.tried.items():
+                self.trials.open(configuration, said, date.today())
+        return None if all(map(self.trials.is_opened, self.tried)) else lock_after
 
     def ingest(self) -> Path:
         inputs = self.experiment.source.fingerprint()
@@ -224,7 +230,8 @@ class Job:
             self.manifest.skip("train")
             return self.folder / "models"
         # Counted before the first prediction of a test date is made.
-        self.trials.add(self.configuration, self.trial())
+        for configuration, said in self.tried.items():
+            self.trials.add(configuration, said)
         with self.manifest.stage("train", inputs, outputs):
             results = training.train_all(self.tasks, self.workers, self.progress)
             self.manifest.facts["models"] = {
@@ -263,10 +270,21 @@ class Job:
         plugins = [self.feature_plugins, *networks, *([ensembles] if ensembles else [])]
         return fingerprint({**kept, "plugins": plugins} if any(plugins) else kept)
 
-    def trial(self) -> dict[str, JSON]:
-        """What the list of configurations tried says of this one."""
+    @cached_property
+    def tried(self) -> dict[str, dict[str, JSON]]:
+        """What this run adds to the list of configurations tried, by fingerprint; every score from elsewhere is one."""
+        if self.given is None:
+            return {self.configuration: self.trial(", ".join(sorted(self.experiment.models)))}
+        judged: JSON = [self.experiment.universe.model_dump(mode="json"), self.experiment.protocol.lookback]
+        return {
+            fingerprint([content, judged]): self.trial(f"{score_name(*key)} of {self.given.name}")
+            for key, content in self.given.fingerprints.items()
+        }
+
+    def trial(self, what: str) -> dict[str, JSON]:
+        """What the list of configurations tried says of one."""
         plugins = self.experiment.plugin_hashes
-        note = f"{self.experiment.name}: {', '.join(sorted(self.experiment.models))}"
+        note = f"{self.experiment.name}: {what}"
         if plugins:
             note += f"; plug-ins {', '.join(f'{name} {sha256[:12]}' for name, sha256 in plugins.items())}"
         return {"first_run": date.today().isoformat(), "note": note, "plugins": plugins}

@@ -159,7 +159,7 @@ class _Judging:
             for number, (model, days) in enumerate(keys)
         ]
         self.workers.map(rank, tasks, done=_advancing(step))
-        oracle = oracle_scores(self.market)
+        oracle = oracle_scores(self.market, dict.fromkeys(days for _, days in keys if days))
         days = range(len(quotes.axes.days))
         for number, panel in enumerate(oracle.values(), len(keys)):
             values = np.full(self.market.members.shape, np.nan)

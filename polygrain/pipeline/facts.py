@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Literal
 
 from polygrain.models.network import Network
@@ -31,23 +32,16 @@ def report_facts(
 ) -> ReportFacts:
     """Everything on the page that is not computed from the evaluated series."""
     experiment = market.experiment
-    gaps = [*missing, *(f"The data has no {name}." for name in sorted(market.facts.missing & {"st"}))]
-    gaps += [f"Features left out for lack of data: {', '.join(lacking)}."] if lacking else []
-    first = next(iter(experiment.evaluation.universes))
-    if universes[0] != first:
-        gaps.append(f"The tables show universe {universes[0]}, because {first} could not be evaluated.")
-    if experiment.source.simulated and experiment.source.predictable and not oracle:
-        gaps.append("The simulated market's source gives no oracle.")
-    gaps += [f"The naive composite lacks {name}." for name in market.naive.missing]
+    left_out = [f"Features left out for lack of data: {', '.join(lacking)}."] if lacking else []
     return ReportFacts(
         name=experiment.name,
         note=experiment.note,
         simulated=experiment.source.simulated,
         predictable=experiment.source.predictable,
-        data=tuple(_data(market, features)),
+        data=tuple(data(market, features)),
         notes=(*market.store.facts.notes, *market.quotes.notes),
         conventions=tuple(_conventions(market)),
-        missing=tuple(gaps),
+        missing=tuple(gaps(market, [*missing, *left_out], universes, oracle)),
         models=tuple(_models(market, oracle)),
         label_days=tuple(experiment.label.days),
         rebalance=experiment.evaluation.rebalance[0],
@@ -59,29 +53,52 @@ def report_facts(
         headline=_headline(market),
         seeds=tuple(experiment.protocol.seeds),
         folds=tuple(_folds(market)),
-        stages=tuple(
-            StageTime(stage=name, seconds=manifest.seconds(name), skipped=name in manifest.skipped)
-            for name in manifest.stages
-        ),
-        configurations=tuple(
-            ConfigurationTried(
-                fingerprint=str(trial["fingerprint"])[:12],
-                first_run=str(trial["first_run"]),
-                note=str(trial["note"]),
-                opened=None if trial["opened"] is None else str(trial["opened"]),
-                scored="validation" if trial["scored"] == "validation" else "test",
-            )
-            for trial in trials
-        ),
-        lock=_lock(market, [trial["opened"] for trial in trials if trial["opened"] is not None]),
+        stages=stage_times(manifest),
+        configurations=configurations(trials),
+        lock=lock_box(market, trials),
     )
 
 
-def _lock(market: Market, openings: Sequence[JSON]) -> str:
+def gaps(market: Market, missing: Sequence[str], universes: Sequence[str], oracle: bool) -> list[str]:
+    """What the run lacks: `missing`, then what the data lacks that every score is judged by."""
+    experiment = market.experiment
+    found = [*missing, *(f"The data has no {name}." for name in sorted(market.facts.missing & {"st"}))]
+    first = next(iter(experiment.evaluation.universes))
+    if universes[0] != first:
+        found.append(f"The tables show universe {universes[0]}, because {first} could not be evaluated.")
+    if experiment.source.simulated and experiment.source.predictable and not oracle:
+        found.append("The simulated market's source gives no oracle.")
+    return [*found, *(f"The naive composite lacks {name}." for name in market.naive.missing)]
+
+
+def stage_times(manifest: RunManifest) -> tuple[StageTime, ...]:
+    """How long every stage took."""
+    return tuple(
+        StageTime(stage=name, seconds=manifest.seconds(name), skipped=name in manifest.skipped)
+        for name in manifest.stages
+    )
+
+
+def configurations(trials: Sequence[Mapping[str, JSON]]) -> tuple[ConfigurationTried, ...]:
+    """The store's list of configurations tried, as the page shows it."""
+    return tuple(
+        ConfigurationTried(
+            fingerprint=str(trial["fingerprint"])[:12],
+            first_run=str(trial["first_run"]),
+            note=str(trial["note"]),
+            opened=None if trial["opened"] is None else str(trial["opened"]),
+            scored="validation" if trial["scored"] == "validation" else "test",
+        )
+        for trial in trials
+    )
+
+
+def lock_box(market: Market, trials: Sequence[Mapping[str, JSON]]) -> str:
     """What became of the days after `lock_after`."""
     lock_after = market.experiment.protocol.lock_after
     if lock_after is None:
         return ""
+    openings = [trial["opened"] for trial in trials if trial["opened"] is not None]
     times = f"{len(openings)} time{'' if len(openings) == 1 else 's'}"
     if market.store.until is not None:
         return f"The days after {lock_after} are locked: nothing here has seen them. Opened so far: {times}."
@@ -91,14 +108,15 @@ def _lock(market: Market, openings: Sequence[JSON]) -> str:
     )
 
 
-def _data(market: Market, features: Mapping[str, Sequence[str]]) -> list[Detail]:
+def data(market: Market, features: Mapping[str, Sequence[str]]) -> list[Detail]:
+    """What the run was made from, as labelled lines."""
     store, experiment = market.store, market.experiment
     members = market.members[market.bar_rows].sum(axis=1)
     lines = [
         ("Source", f"{experiment.source.kind}, base bar {store.facts.base_bar}"),
         ("Session", f"{', '.join(store.facts.segments)}: {market.session.minutes} minutes"),
-        ("Days", f"{len(store.days)}, {store.days[0]} to {store.days[-1]}"),
-        ("Days with bars", f"{len(store.bar_days)}, {store.bar_days[0]} to {store.bar_days[-1]}"),
+        ("Days", _span(store.days)),
+        ("Days with bars", _span(store.bar_days)),
         ("Stocks", f"{len(store.symbols):,}"),
         ("Mean stocks in U_t", f"{members[members > 0].mean():,.0f}"),
         ("Amount", store.facts.amount),
@@ -110,26 +128,42 @@ def _data(market: Market, features: Mapping[str, Sequence[str]]) -> list[Detail]
     return [Detail(label=label, value=value) for label, value in lines]
 
 
+def _span(days: Sequence[date]) -> str:
+    return f"{len(days)}, {days[0]} to {days[-1]}" if days else "0"
+
+
+def members_convention(market: Market) -> str:
+    """Who is scored."""
+    base, lookback = market.experiment.universe.base, market.experiment.protocol.lookback
+    least = min(MIN_TRADED, lookback)
+    return f"U_t: {base}, traded on t and on at least {least} of the {lookback} look-back days."
+
+
+def judging_conventions(market: Market) -> list[str]:
+    """How every score is judged, wherever it is from."""
+    return [
+        "Rank IC: Spearman with average ranks by date over M_t; mean and win rate by track, then the mean over tracks.",
+        "ICIR: mean / std (ddof 1) × √(260/R), of 120 dates or more. Standard errors: Newey-West, lag 3R.",
+        "Portfolios: R staggered tracks, equal weights, blocked names keep their drifted value; benchmark: all of the "
+        "universe in equal weights, without costs.",
+        f"Costs: {market.experiment.evaluation.cost:.2%} per round trip, half of it a side.",
+        "Excess: R_p − R_b unscaled by year or period; annualised: the difference of returns scaled to 242 days, never "
+        "below 120 days. Counted from the close before the last track's first fill.",
+    ]
+
+
 def _conventions(market: Market) -> list[str]:
     experiment = market.experiment
     protocol, label = experiment.protocol, experiment.label
-    least = min(MIN_TRADED, protocol.lookback)
     return [
         _bars_convention(market),
-        f"U_t: {experiment.universe.base}, traded on t and on at least {least} of the {protocol.lookback} look-back "
-        "days.",
+        members_convention(market),
         "M_t: U_t, and can be bought at the fill; it masks loss, label ranks and Rank IC.",
         f"Labels: return over {' and '.join(map(str, label.days))} trading days from {label.fill}, as {label.target}"
         + ("." if label.shuffle is None else f", SHUFFLED within each date by seed {label.shuffle}: a control run."),
-        "Rank IC: Spearman with average ranks by date over M_t; mean and win rate by track, then the mean over tracks.",
-        "ICIR: mean / std (ddof 1) × √(260/R), of 120 dates or more. Standard errors: Newey-West, lag 3R.",
         f"Training: at most {protocol.train} days, one in {protocol.every} used, validation {protocol.valid} days, "
         f"refitted every {protocol.refit}; loss {_loss(protocol.loss)}; every label ends before the next part begins.",
-        "Portfolios: R staggered tracks, equal weights, blocked names keep their drifted value; benchmark: all of the "
-        "universe in equal weights, without costs.",
-        f"Costs: {experiment.evaluation.cost:.2%} per round trip, half of it a side.",
-        "Excess: R_p − R_b unscaled by year or period; annualised: the difference of returns scaled to 242 days, never "
-        "below 120 days. Counted from the close before the last track's first fill.",
+        *judging_conventions(market),
         "Scores: z per date over U_t; ensembles average z-scores.",
         "Where the scores come from: integrated gradients from 0, a feature's mean, summed over a day's bars; their "
         f"mean size over {STOCKS} stocks of U_t on each of {DATES} evenly chosen test dates, of the last fold's model "
@@ -176,17 +210,15 @@ def _models(market: Market, oracle: bool) -> list[ModelFacts]:
                 said = ensemble.said(ensemble.chosen(names))
                 name = network.named(stem)
                 found.append(ModelFacts(name=name, kind="ensemble", suffix=network.suffix, description=said))
-    if oracle:
-        said = "the expected return over the label's days of who knows the simulated market's hidden states"
-        found.append(ModelFacts(name=ORACLE, kind="oracle", description=said))
-    found.append(
-        ModelFacts(
-            name=NAIVE,
-            kind="naive",
-            description="mean gaussian rank of −vol20, −ret20, −ret5, −ln(amount5/amount60), −range20",
-        )
-    )
-    return found
+    return [*found, *references(oracle)]
+
+
+def references(oracle: bool) -> list[ModelFacts]:
+    """What stands beside every score: a simulated market's oracle, the naive composite."""
+    said = "the expected return over the label's days of who knows the simulated market's hidden states"
+    composite = "mean gaussian rank of −vol20, −ret20, −ret5, −ln(amount5/amount60), −range20"
+    naive = ModelFacts(name=NAIVE, kind="naive", description=composite)
+    return [ModelFacts(name=ORACLE, kind="oracle", description=said), naive] if oracle else [naive]
 
 
 def _kind(network: Network, reads: Sequence[str]) -> Literal["single", "mixed", "residual"]:

@@ -11,10 +11,10 @@ from typing import Literal, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
-from polygrain import __version__
 from polygrain.errors import DataError
 from polygrain.spec import Spec
 from polygrain.store.commit import JSON, commit_json, file_fingerprint, locked
+from polygrain.version import __version__
 
 
 class StageEntry(Spec):

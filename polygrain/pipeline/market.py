@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 
 import numpy as np
@@ -23,12 +24,19 @@ from polygrain.universe import Facts, known_before_open, members, membership
 class Market:
     """The quotes and universes of a store under an experiment's settings.
 
-    Quotes and `members` (U_t) are over every stored day; `bar_rows` are the numbers of the days that have bars, over
-    which features, samples and scores are numbered.
+    Quotes and `members` (U_t) are over every stored day; `bar_rows` are the numbers of the `score_days`, over which
+    features, samples and scores are numbered: the days that have bars, or all where `every_day` says that the scores
+    are not made from bars.
     """
 
     experiment: Experiment
     store: Store
+    every_day: bool = False
+
+    @property
+    def score_days(self) -> tuple[date, ...]:
+        """The days that may have scores."""
+        return self.store.days if self.every_day else self.store.bar_days
 
     @cached_property
     def quotes(self) -> Quotes:
@@ -63,9 +71,9 @@ class Market:
 
     @cached_property
     def bar_rows(self) -> Array:
-        """Numbers of the days with bars among all days."""
+        """Numbers of the score days among all days."""
         number = self.quotes.axes.day_number
-        return np.array([number[day] for day in self.store.bar_days])
+        return np.array([number[day] for day in self.score_days])
 
     def targets(self, label: Label, horizon: int) -> Array:
         """Targets float32 [days with bars, symbols]."""

@@ -5,6 +5,8 @@ It enters after the score stage: no feature, label, training or scores.parquet k
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from polygrain.pipeline.market import Market
@@ -15,13 +17,13 @@ from polygrain.store.panel import Array, from_table
 ORACLE = "oracle"
 
 
-def oracle_scores(market: Market) -> dict[Key, Array]:
-    """Per label the oracle's z-scores float32 [days with bars, symbols] over U_t; none where the source has no oracle.
+def oracle_scores(market: Market, horizons: Iterable[int]) -> dict[Key, Array]:
+    """Per label the oracle's z-scores float32 [score days, symbols] over U_t; none where the source has no oracle.
 
     Row t sees the states at t's close.
     """
     source, found = market.experiment.source, {}
-    for horizon in market.experiment.label.days if source.predictable else ():
+    for horizon in horizons if source.predictable else ():
         frame = source.oracle(horizon)
         if frame is not None:
             values = np.where(market.members, from_table(frame, "score", market.quotes.axes), np.nan)

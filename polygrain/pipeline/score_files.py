@@ -97,20 +97,23 @@ def _scored(market: Market, found: Iterable[tuple[int, list[FoldScores]]], label
 
 
 def _blocks(market: Market, scores: Scores) -> Iterator[pl.DataFrame]:
-    """One row per stock of U_t, a block per segment and key."""
-    days = pl.Series("date", market.store.bar_days, dtype=pl.Date)
-    symbols = pl.Series("symbol", market.store.symbols)
+    """A block per segment and key."""
     for segment in SEGMENTS:
         for (model, horizon), panel in scores.segment(segment).items():
-            row, column = np.nonzero(np.isfinite(panel))
-            yield pl.select(
-                segment=pl.lit(segment),
-                model=pl.lit(model),
-                label_days=pl.lit(horizon, pl.Int32),
-                date=days.gather(row),
-                symbol=symbols.gather(column),
-                score=pl.Series(panel[row, column], dtype=pl.Float32),
-            )
+            yield block(market, segment, model, horizon, panel)
+
+
+def block(market: Market, segment: str, model: str, horizon: int, panel: Array) -> pl.DataFrame:
+    """One score's rows, one per day and stock of U_t, in the panel's precision."""
+    row, column = np.nonzero(np.isfinite(panel))
+    return pl.select(
+        segment=pl.lit(segment),
+        model=pl.lit(model),
+        label_days=pl.lit(horizon, pl.Int32),
+        date=pl.Series("date", market.score_days, dtype=pl.Date).gather(row),
+        symbol=pl.Series("symbol", market.store.symbols).gather(column),
+        score=pl.Series(panel[row, column]),
+    )
 
 
 def score_keys(path: Path) -> list[Key]:

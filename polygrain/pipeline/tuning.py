@@ -55,6 +55,7 @@ def tune(family: Family, *, folder: Path, base: Path, progress: Progress) -> Tun
     experiment = family.experiment
     if experiment.tune is None:
         raise ConfigError("tune", "is missing: add a [tune] section with trials and fields to search")
+    experiment.check_trains()
     use(experiment.plugins)
     members = _edges(family, experiment.tune)
     find_optuna()
@@ -130,11 +131,10 @@ class _Search:
         """The mean of the best validation losses up to each fold."""
         job = replace(self.job, experiment=self.family.member(values))
         said = ", ".join(setting(key, value) for key, value in values.items())
-        trial = job.trial()
         # Counted before its first loss is known.
-        job.trials.add(
-            job.configuration, {**trial, "note": f"{trial['note']}; tune trial {number}: {said}"}, "validation"
-        )
+        for configuration, trial in job.tried.items():
+            note = f"{trial['note']}; tune trial {number}: {said}"
+            job.trials.add(configuration, {**trial, "note": note}, "validation")
         market = replace(self.job.market, experiment=job.experiment)
         tasks = training.tasks(market, self.shared, self.fits / str(number))
         losses: list[float] = []

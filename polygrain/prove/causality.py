@@ -148,6 +148,7 @@ def prove(experiment: Experiment, *, base: Path, progress: Progress) -> list[str
 
     CheckError names what depends on the future.
     """
+    experiment.check_trains()
     use(experiment.plugins)
     folder = store_folder(experiment, Path("runs").resolve() / experiment.name, base.resolve())
     store = ingest(experiment.source, folder, progress.say)

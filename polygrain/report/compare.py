@@ -25,12 +25,12 @@ from polygrain.report.overview import threshold
 from polygrain.report.page import csv_bytes, manifest_text, render, score_span
 from polygrain.report.results import SELECTIONS, Case, Evaluation, Navs, read_evaluation
 from polygrain.report.rows import FACTOR_COLUMNS, Row, common, compared, factor_row, seed_std
-from polygrain.report.tables import Table, cases, in_order, table_of
+from polygrain.report.tables import JUDGED, Table, cases, in_order, table_of
 from polygrain.report.views import Heading, View, view, view_of
 from polygrain.store.commit import commit_bytes
 from polygrain.store.panel import Array
 
-KINDS = ("single", "mixed", "ensemble", "residual", "oracle", "naive")
+KINDS = (*JUDGED, "oracle", "naive")
 _BASE, _RUN, _DIFFERENCE = ("base", "基线"), ("this run", "本组"), ("difference", "之差")
 _SELECTIONS_ZH = {"top10pct": "前 10% ", "top100": "前 100 只"}
 _LEGS_ZH = {"gross": "区间超额（费前）", "net": "区间超额（费后）"}
@@ -302,7 +302,7 @@ def _figures(comparison: Comparison) -> list[Figure]:
     """Running sum of the daily difference of Rank ICs, by two runs and label; over labels and naive ones in each."""
     found = []
     for pairs in comparison.blocks():
-        for label_days in dict.fromkeys(pair.case.label_days for pair in pairs if pair.case.label_days):
+        for label_days in dict.fromkeys(pair.case.label_days for pair in pairs if pair.case.label_days) or [0]:
             figure = go.Figure(layout=layout("cumulative difference of Rank IC", ".2~f"))
             for pair in pairs:
                 if pair.case.label_days in (label_days, 0):

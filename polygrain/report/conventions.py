@@ -11,11 +11,12 @@ def conventions_line(facts: ReportFacts, first: str, last: str, dates: int) -> s
     """The conventions of every table; `dates` score dates lie between `first` and `last`."""
     fill = FILL_TITLES.get(facts.fill, (facts.fill, ""))[0]
     seeds = len(facts.seeds)
+    averaged = f", {seeds} seed{'s' if seeds > 1 else ''}" if seeds else ""
     several = " Std over seeds: of each seed's own Rank IC, ddof 1." if seeds > 1 else ""
     oracle = " SIMULATED: the oracle knows the hidden states; a share is of its Rank IC on the same dates."
     return (
         f"{first} to {last}, {dates} score dates. Universe {facts.universe}; rebalanced every {facts.rebalance} days "
-        f"at {fill}, mean of {facts.rebalance} tracks started one day apart, {seeds} seed{'s' if seeds != 1 else ''}. "
+        f"at {fill}, mean of {facts.rebalance} tracks started one day apart{averaged}. "
         f"Rank IC over the stocks that can be bought at the fill; ± is one Newey-West standard error, "
         f"lag {3 * facts.rebalance}; ICIR = mean / std × √(260/{facts.rebalance}). Excess over all of the universe at "
         f"equal weights, same fills, without costs; net of {facts.cost:.2%} per round trip; a year has 242 days and "
@@ -28,13 +29,14 @@ def conventions_line_zh(facts: ReportFacts, first: str, last: str, dates: int) -
     """The same in Chinese."""
     fill = FILL_TITLES.get(facts.fill, ("", facts.fill))[1]
     seeds = len(facts.seeds)
+    averaged = f"，{seeds} 个随机种子" if seeds else ""
     several = "种子间标准差：各种子自身 Rank IC 的样本标准差（自由度 n − 1）。" if seeds > 1 else ""
     oracle = (
         "模拟行情：全知者知道隐藏状态；占比为模型 Rank IC 与其在相同日期上的 Rank IC 之比。" if facts.oracle else ""
     )
     return (
         f"{first} 至 {last}，共 {dates} 个打分日。选股范围 {facts.universe}；每 {facts.rebalance} 日按{fill}调仓，"
-        f"{facts.rebalance} 条相差一日的轨道取平均，{seeds} 个随机种子。Rank IC 只计成交时买得进的股票；"
+        f"{facts.rebalance} 条相差一日的轨道取平均{averaged}。Rank IC 只计成交时买得进的股票；"
         f"± 为一倍 Newey-West 标准误，滞后 {3 * facts.rebalance} 期；ICIR = 均值 / 标准差 × √(260/{facts.rebalance})。"
         f"超额相对于选股范围内全部股票的等权组合，成交价相同，基准不计费用；费后按一买一卖共 {facts.cost:.2%} 扣除；"
         f"一年计 242 日，不足 120 日不年化；超额的 ± 由费前每日超额估计，不计复利。{several}{oracle}"

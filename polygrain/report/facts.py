@@ -18,12 +18,12 @@ class ModelFacts(Spec):
     """One scored model. `name` is its key in rank_ic.parquet and nav.parquet.
 
     `kind` "single" reads one granularity, which `granularity` names, "mixed" several at once; `network` is the kind of
-    network; `suffix` is "" for the plain GRU, else "biagru", "agru", ...; the naive composite has kind "naive" and
-    label_days 0 in the tables, the oracle of a simulated market kind "oracle".
+    network; `suffix` is "" for the plain GRU, else "biagru", "agru", ...; a score from elsewhere has kind "given"; the
+    naive composite has kind "naive" and label_days 0 in the tables, the oracle of a simulated market kind "oracle".
     """
 
     name: str
-    kind: Literal["single", "mixed", "residual", "ensemble", "naive", "oracle"]
+    kind: Literal["single", "mixed", "residual", "ensemble", "given", "naive", "oracle"]
     granularity: str | None = None
     suffix: str = ""
     network: str = "single"
@@ -87,7 +87,7 @@ class ReportFacts(Spec):
     missing             what the data lacks and what was left out for it (an index, ST, a style, a universe)
     models              every scored model in the order of the tables: per suffix, singles coarse to fine, mixed,
                         residual, ensemble, ensemble1; then a simulated market's oracle; then the naive composite
-    label_days          horizons of the labels, in the order of the tables
+    label_days          horizons of the labels, in the order of the tables; 0 where a score from elsewhere names none
     rebalance, fill, universe    which evaluation the tables show (R88: 5, t1_vwap, all)
     universes           every evaluated universe, in the order of the tables
     weekly              granularities whose look-back is counted in weeks

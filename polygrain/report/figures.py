@@ -16,7 +16,7 @@ from polygrain.evaluation.statistics import year_spans
 from polygrain.report.facts import ModelFacts
 from polygrain.report.results import SELECTIONS, Case, Evaluation, Navs
 from polygrain.report.rows import factor_row
-from polygrain.report.tables import in_order
+from polygrain.report.tables import JUDGED, in_order
 from polygrain.store.panel import Array
 
 # Okabe-Ito, darkened where white paper needs it: distinct for the colour-blind. Hue 0 is the naive composite's grey.
@@ -46,7 +46,7 @@ class Figure:
 
 def label(label_days: int) -> str:
     """How a label is named among a figure's choices."""
-    return f"{label_days}-day label"
+    return f"{label_days}-day label" if label_days else "no label named"
 
 
 def hues(models: Sequence[ModelFacts]) -> dict[str, int]:
@@ -110,7 +110,7 @@ def rounded(values: Array, digits: int) -> list[float | None]:
 
 def _shown(evaluation: Evaluation, label_days: int) -> list[tuple[ModelFacts, Case]]:
     """Every model of one label in table order, the naive composite first so that it is drawn beneath."""
-    models = in_order(evaluation.facts.models, ("naive", "single", "mixed", "residual", "ensemble"))
+    models = in_order(evaluation.facts.models, ("naive", *JUDGED))
     models.sort(key=lambda model: model.kind != "naive")
     return [(model, evaluation.case(model.name, 0 if model.kind == "naive" else label_days)) for model in models]
 

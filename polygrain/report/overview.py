@@ -90,8 +90,11 @@ def _verdict(comparison: Comparison | None, needed: float, net: float | None) ->
 
 def _reason(facts: ReportFacts, case: Case, comparison: Comparison | None, needed: float) -> tuple[str, str]:
     """What the verdict rests on, in English and in Chinese."""
-    subject = f"{facts.headline}, {case.label_days}-day label, named before the results were known"
-    subject_zh = f"{facts.headline}，{case.label_days} 日标签，在结果出来之前选定"
+    label, label_zh = "", ""
+    if case.label_days:
+        label, label_zh = f", {case.label_days}-day label", f"，{case.label_days} 日标签"
+    subject = f"{facts.headline}{label}, named before the results were known"
+    subject_zh = f"{facts.headline}{label_zh}，在结果出来之前选定"
     if comparison is None:
         return f"{subject}.", f"{subject_zh}。"
     errors = abs(comparison.difference) / comparison.error if comparison.error > 0 else float("inf")

@@ -18,7 +18,6 @@ import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from polygrain import __version__
 from polygrain.errors import DataError
 from polygrain.report.bars import BAR_FIGURES
 from polygrain.report.conventions import conventions_line, conventions_line_zh
@@ -33,6 +32,7 @@ from polygrain.report.tables import Table, tables
 from polygrain.report.views import view
 from polygrain.report.words import chinese
 from polygrain.store.commit import commit_bytes
+from polygrain.version import __version__
 
 # Table 2 is the single-granularity part of table 4, and figures 8 and 9 are drawn: written as files, not printed.
 NOT_PRINTED = (

@@ -11,7 +11,7 @@ from polygrain.evaluation.bootstrap import mean_interval
 from polygrain.evaluation.deflated import deflated_mean
 from polygrain.report.results import SELECTIONS, Case, Evaluation, Navs
 from polygrain.report.rows import Row, annualised_excess, is_whole_year
-from polygrain.report.tables import MULTI, Table, cases, in_order, naive, table_of
+from polygrain.report.tables import JUDGED, Table, cases, in_order, naive, table_of
 
 _SEED = 1
 PORTFOLIO_FIGURES = (
@@ -21,7 +21,7 @@ PORTFOLIO_FIGURES = (
 
 
 def _shown(evaluation: Evaluation) -> Iterator[Case]:
-    yield from cases(evaluation, in_order(evaluation.facts.models, ("single", *MULTI, "residual")))
+    yield from cases(evaluation, in_order(evaluation.facts.models, JUDGED))
     yield from naive(evaluation)
 
 

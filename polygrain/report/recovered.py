@@ -8,10 +8,8 @@ import numpy as np
 
 from polygrain.report.results import Evaluation
 from polygrain.report.rows import against_oracle
-from polygrain.report.tables import in_order
+from polygrain.report.tables import JUDGED, in_order
 from polygrain.report.views import number
-
-KINDS = ("single", "mixed", "residual", "ensemble")
 
 
 @dataclass(frozen=True)
@@ -34,9 +32,10 @@ class Recovered:
 
 
 def recovered(evaluation: Evaluation) -> Recovered | None:
-    """The shares on the dates that model and oracle both have; None where the market is real."""
+    """The shares on the dates that model and oracle both have; None where the market is real, or no score names the
+    label that an oracle needs."""
     facts = evaluation.facts
-    if not facts.simulated:
+    if not facts.simulated or (facts.predictable and not any(facts.label_days)):
         return None
     if facts.oracle is None:
         return Recovered(facts.predictable, (), (), ())
@@ -44,7 +43,7 @@ def recovered(evaluation: Evaluation) -> Recovered | None:
     means = tuple("–" if each is None else number(float(np.nanmean(each.rank_ic)), "ic") for each in series)
     models = tuple(
         (model.name, tuple(_share(evaluation, model.name, label_days) for label_days in facts.label_days))
-        for model in in_order(facts.models, KINDS)
+        for model in in_order(facts.models, JUDGED)
     )
     return Recovered(facts.predictable, facts.label_days, means, models)
 

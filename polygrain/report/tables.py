@@ -27,6 +27,8 @@ from polygrain.report.rows import (
 PERIODS = {5: "weekly", 10: "biweekly"}
 FILLS = ("t0_close", "t1_vwap", "t1_open", "t1_close")
 MULTI = ("mixed", "ensemble")
+# Whatever is judged, in the order of the tables.
+JUDGED = ("single", *MULTI, "residual", "given")
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def plain(evaluation: Evaluation, kinds: Sequence[str]) -> list[ModelFacts]:
 
 def cases(evaluation: Evaluation, models: Sequence[ModelFacts]) -> Iterator[Case]:
     """Label by label, then the ensembles over labels."""
-    for label_days in (*evaluation.facts.label_days, 0):
+    for label_days in dict.fromkeys((*evaluation.facts.label_days, 0)):
         for model in models:
             case = evaluation.case(model.name, label_days)
             if evaluation.series(case) is not None:
@@ -208,9 +210,29 @@ def figure9(evaluation: Evaluation) -> Table | None:
     )
 
 
+def scores(evaluation: Evaluation) -> Table | None:
+    """Scores from elsewhere, as table 1 shows networks."""
+    models = in_order(evaluation.facts.models, ("given",))
+    return _factor_table(evaluation, "scores", "Scores from elsewhere", "外来得分", models)
+
+
+def scores_top10pct(evaluation: Evaluation) -> Table | None:
+    """Top 10% excess by year of scores from elsewhere."""
+    models = in_order(evaluation.facts.models, ("given",))
+    title, title_zh = "Top 10% excess by year", "前 10% 组合分年度超额"
+    return _year_table(evaluation, "scores_top10pct_by_year_gross", title, title_zh, models, "top10pct")
+
+
+def scores_top100(evaluation: Evaluation) -> Table | None:
+    """Top 100 excess by year of scores from elsewhere."""
+    models = in_order(evaluation.facts.models, ("given",))
+    title, title_zh = "Top 100 excess by year", "前 100 只组合分年度超额"
+    return _year_table(evaluation, "scores_top100_by_year_gross", title, title_zh, models, "top100")
+
+
 def rank_ic_by_year(evaluation: Evaluation) -> Table | None:
     """Rank IC by year of every model, the oracle of a simulated market and the naive composite."""
-    models = in_order(evaluation.facts.models, ("single", *MULTI, "residual", "oracle"))
+    models = in_order(evaluation.facts.models, (*JUDGED, "oracle"))
     rows: list[Row] = []
     for case in [*cases(evaluation, models), *naive(evaluation)]:
         row: Row = {"label_days": case.label_days, "model": case.model}
@@ -222,7 +244,7 @@ def rank_ic_by_year(evaluation: Evaluation) -> Table | None:
 
 def model_pairs(evaluation: Evaluation) -> Table | None:
     """Every model's Rank IC less every other's of the same label, and less those over labels and the naive one's."""
-    shown = list(cases(evaluation, in_order(evaluation.facts.models, ("single", *MULTI, "residual"))))
+    shown = list(cases(evaluation, in_order(evaluation.facts.models, JUDGED)))
     over_labels = [case for case in shown if case.label_days == 0]
     rows: list[Row] = []
     for case in shown:
@@ -241,7 +263,7 @@ def table3(evaluation: Evaluation) -> Table | None:
     """Rank IC by rebalance period and fill price: the published eight columns, then any other that was evaluated."""
     rows: list[Row] = []
     columns = [f"{period}_{fill}" for period in PERIODS.values() for fill in FILLS]
-    for case in cases(evaluation, plain(evaluation, ("single", *MULTI))):
+    for case in cases(evaluation, plain(evaluation, ("single", *MULTI, "given"))):
         row: Row = {"label_days": case.label_days, "model": case.model}
         for key, series in evaluation.rank_ic.items():
             model, label_days, rebalance, fill, universe = key
@@ -271,7 +293,7 @@ def _universe_table(
     if len(universes) < 2:
         return None
     rows: list[Row] = []
-    for case in cases(evaluation, in_order(evaluation.facts.models, ("single", *MULTI, "residual"))):
+    for case in cases(evaluation, in_order(evaluation.facts.models, JUDGED)):
         row: Row = {"label_days": case.label_days, "model": case.model}
         for universe in universes:
             row[universe] = figure(Case(case.model, case.label_days, case.rebalance, case.fill, universe))
@@ -317,6 +339,7 @@ def figure12(evaluation: Evaluation) -> Table | None:
 
 
 TABLES: tuple[Callable[[Evaluation], Table | None], ...] = (
+    *(scores, scores_top10pct, scores_top100),
     *(table1, table2, table3, table4, table5, table6, table7),
     *(figure8, figure9, rank_ic_by_year, model_pairs, figure11, figure12),
 )

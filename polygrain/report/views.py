@@ -271,6 +271,8 @@ def _block(
         return Block(label_days, f"{label_days}-day label", f"{label_days} 日标签", lines)
     if any(line.role == "naive" for line in lines):
         return Block(label_days, "For comparison", "对照", lines)
+    if facts is not None and any(model.kind == "given" for model in facts.models):
+        return Block(label_days, "No label named", "未注明标签", lines)
     return Block(label_days, "Over labels", "跨标签平均", lines)
 
 
