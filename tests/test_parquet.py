@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from polygrain.errors import DataError
-from polygrain.pipeline.parquet import write_blocks
+from polygrain.pipeline.parquet import blocks_written, write_blocks
 
 SCHEMA = pl.Schema({"model": pl.String, "score": pl.Float32})
 # A block is 24 MB; prints by how many more the peak of memory grew over the whole file than over its first fifth.
@@ -66,3 +66,35 @@ def test_memory_does_not_grow_with_the_blocks(tmp_path: Path) -> None:
     grown = float(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
     # Twenty blocks more; what the allocator keeps is worth two or three.
     assert grown < 8
+
+
+def test_blocks_that_are_put_are_those_that_are_written(tmp_path: Path) -> None:
+    with blocks_written(SCHEMA, tmp_path / "a.parquet") as put:
+        for i in range(7):
+            put(block(i))
+    write_blocks((block(i) for i in range(7)), SCHEMA, tmp_path / "b.parquet")
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+def put_all(path: Path, count: int, then: BaseException | None = None) -> None:
+    with blocks_written(SCHEMA, path) as put:
+        for i in range(count):
+            put(block(i))
+        if then:
+            raise then
+
+
+def test_who_puts_blocks_and_fails_leaves_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    put_all(path, 1)
+    before = path.read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        put_all(path, 2, KeyboardInterrupt())
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["a.parquet"]
+
+
+def test_a_writer_that_fails_stops_who_puts(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("no folder")
+    with pytest.raises(DataError, match=r"a/b\.parquet: cannot be written"):
+        put_all(tmp_path / "a" / "b.parquet", 100)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import reference_tracks as reference
@@ -262,12 +264,72 @@ def test_nav_up_to_a_day_sees_nothing_later(seed: int) -> None:
     np.testing.assert_allclose(part.net, whole.net[:, :cut], rtol=1e-12)
 
 
-def test_flat_prices_without_cost_leave_the_nav_at_one() -> None:
-    generator = np.random.default_rng(3)
-    quotes = quotes_of(np.full((20, 8), 7.31))
-    members = np.ones((20, 8), dtype=bool)
-    result = run(quotes, generator.normal(size=(20, 8)), members, Selection(name="x", count=3), cost=0.0)
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_flat_prices_without_cost_leave_the_nav_at_one(seed: int) -> None:
+    """Whatever is suspended, split or delisted: adjusted prices stay where they are."""
+    generator, rough, members, scores = market_of(seed)
+    level = generator.uniform(2, 90, members.shape[1])
+    close = np.where(rough.traded, level / rough.factor, np.nan)
+    quotes = quotes_of(close, factor=rough.factor, age=rough.age)
+    result = run(quotes, scores, members, Selection(name="x", share=0.3), cost=0.0, rebalance=3)
     np.testing.assert_allclose(result.net[:, result.base :], 1.0, rtol=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_tracks_of_a_constant_signal_are_the_single_track(seed: int) -> None:
+    """The best names stay the best and rise and fall together, so that no weight drifts: the mean over R tracks is the
+    one of a portfolio rebalanced every day, less the costs of no trade."""
+    generator = np.random.default_rng(seed)
+    days, stocks, count = int(generator.integers(12, 30)), int(generator.integers(4, 12)), int(generator.integers(1, 4))
+    paths = np.exp(generator.normal(0, 0.03, (days, stocks)).cumsum(axis=0))
+    paths[:, :count] = paths[:, :1]
+    quotes = quotes_of(paths * generator.uniform(2, 90, stocks))
+    scores = np.tile(-np.arange(stocks, dtype=float), (days, 1))
+    settings = {"members": np.ones(paths.shape, bool), "rule": Selection(name="x", count=count)}
+    several = run(quotes, scores, rebalance=int(generator.integers(2, 6)), **settings)
+    single = run(quotes, scores, rebalance=1, **settings)
+    common = slice(several.base, None)
+    for leg in ("gross", "net"):
+        found, wanted = getattr(several, leg)[:, common], getattr(single, leg)[0, common]
+        # Each counted from the close before the last track's first fill; a track's own first costs lie before it.
+        mean = (found / found[:, 1:2]).mean(axis=0)[1:]
+        np.testing.assert_allclose(mean, wanted[1:] / wanted[1], rtol=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_split_changes_nothing(seed: int) -> None:
+    """From some day on one stock has k times as many shares at a k-th of the price."""
+    generator, quotes, members, scores = market_of(seed)
+    days, stocks = members.shape
+    stock, day, ratio = int(generator.integers(stocks)), int(generator.integers(1, days)), 2.0
+    split = np.ones((days, stocks))
+    split[day:, stock] = ratio
+    after = quotes_of(
+        quotes.close / split,
+        open=quotes.open / split,
+        high=quotes.high / split,
+        low=quotes.low / split,
+        vwap=quotes.vwap / split,
+        factor=quotes.factor * split,
+        age=quotes.age,
+        up=quotes.up_limit / split,
+        down=quotes.down_limit / split,
+        amount=quotes.amount,
+    )
+    # Half a fen is another part of a halved price: which limits hold is kept, and nothing else is asked of them.
+    before, trading = market(quotes, FILLS["t1_vwap"]), market(after, FILLS["t1_vwap"])
+    trading = replace(trading, buyable=before.buyable, sellable=before.sellable)
+    rankings, rules = [within(ranking(scores, range(1, days)), members)], [Selection(name="x", share=0.3)]
+    ((plain,),), ((again,),) = (
+        tracks(rankings, members, each, rules, rebalance=4, cost=COST, days=range(1, days))
+        for each in (before, trading)
+    )
+    for name in ("gross", "net", "benchmark", "turnover", "participation"):
+        # Halves are exact in binary.
+        np.testing.assert_array_equal(getattr(again, name), getattr(plain, name))
 
 
 def test_a_missed_decision_keeps_the_calendar() -> None:
