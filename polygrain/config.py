@@ -21,6 +21,7 @@ from polygrain.ensembles.ensemble import ENSEMBLES, Ensemble
 from polygrain.errors import ConfigError
 from polygrain.evaluation.tracks import SELECTIONS, Selection
 from polygrain.execution.fills import FILLS
+from polygrain.exposures.build import Exposures
 from polygrain.features.granularity import Granularity
 from polygrain.features.panels import Panels
 from polygrain.market.session import DAYS_A_WEEK
@@ -123,6 +124,7 @@ class Experiment(Spec):
     protocol: Protocol = Protocol()
     network: dict[str, Annotated[Network, ByKind(NETWORKS)]] = {}
     ensemble: dict[str, Annotated[Ensemble, ByKind(ENSEMBLES)]] = {}
+    exposures: Exposures = Exposures()
     evaluation: Evaluation = Evaluation()
     tune: Tune | None = None
 

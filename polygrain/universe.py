@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date
 from fractions import Fraction
 from typing import TypeAlias
 
@@ -16,7 +15,7 @@ from pydantic import field_validator
 from polygrain.errors import ConfigError
 from polygrain.execution.quotes import Quotes
 from polygrain.spec import Spec
-from polygrain.store.panel import Array, Axes, trailing_mean
+from polygrain.store.panel import Array, Axes, interval, trailing_mean
 
 MIN_TRADED = 20
 _AMOUNT_DAYS = 20
@@ -201,19 +200,12 @@ def membership(table: pl.DataFrame | None, axes: Axes) -> dict[str, Array]:
     members: dict[str, Array] = {}
     if table is None:
         return members
-    days = np.array(axes.days, dtype="datetime64[D]")
     for index, symbol, start, end in table.select("index", "symbol", "start", "end").iter_rows():
         panel = members.setdefault(index, np.zeros((len(axes.days), len(axes.symbols)), bool))
         column = axes.symbol_number.get(symbol)
         if column is not None:
-            panel[_span(days, start, end), column] = True
+            panel[interval(axes, start, end), column] = True
     return members
-
-
-def _span(days: Array, start: date, end: date | None) -> slice:
-    first = int(np.searchsorted(days, np.datetime64(start), "left"))
-    last = len(days) if end is None else int(np.searchsorted(days, np.datetime64(end), "right"))
-    return slice(first, last)
 
 
 def _traded_days(traded: Array, lookback: int, lag: int) -> Array:

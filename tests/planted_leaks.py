@@ -12,6 +12,8 @@ import pytest
 from polygrain.ensembles.ensemble import Known
 from polygrain.execution import ledger
 from polygrain.execution.quotes import Quotes
+from polygrain.exposures import build as exposure_build
+from polygrain.exposures import inputs as exposure_inputs
 from polygrain.features import grid as grids
 from polygrain.features import month as month_stage
 from polygrain.features.bars import Bars
@@ -249,6 +251,12 @@ LEAKS: dict[str, Plant] = {
     "an index list from its announcement on": _on_lists(ANNOUNCED_DAYS),
     "a label that reaches a day further": _on(
         labels, "forward_returns", lambda returns, prices, lag, horizon: _later_rows(returns, 1)
+    ),
+    "exposures standardised over all dates": _on(exposure_inputs, "standardised", lambda values, *_: _z_of_all(values)),
+    "tomorrow's industries": _on(
+        exposure_build,
+        "industries",
+        lambda found, *_: dataclasses.replace(found, codes=_later_rows(found.codes, 1)),
     ),
     "fills at the next day's price": _on(ledger, "fill_price", lambda price, *_: _later_rows(price, 1)),
 }

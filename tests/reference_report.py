@@ -217,6 +217,27 @@ def decay_rows(days: list[date], seed: int) -> pl.DataFrame:
     return pl.DataFrame(rows, columns | {"rank_ic": pl.Float64, "autocorrelation": pl.Float64}, orient="row")
 
 
+STYLES, INDUSTRIES = ("size", "reversal", "volatility"), ("bank", "steel")
+
+
+def exposure_rows(days: list[date], seed: int) -> pl.DataFrame:
+    """Exposures around a level of their own on every fifth date; without styles half of the Rank IC is left."""
+    random = np.random.default_rng(seed + 4)
+    levels = {("correlation", name): 0.1 * i for i, name in enumerate(STYLES)}
+    levels |= {("industry_share", "industry"): 0.15, ("industry_share", "chance"): 0.03}
+    levels |= {("mean_score", name): 0.2 - 0.4 * i for i, name in enumerate(INDUSTRIES)}
+    levels |= {("rank_ic", "raw"): 0.06, ("rank_ic", "size+industry"): 0.03}
+    rows = [
+        (model["name"], label, measure, of, day, level + float(random.normal(0, 0.01)))
+        for model in models()
+        for label in ([0] if model["kind"] == "naive" else [5, 10])
+        for (measure, of), level in levels.items()
+        for day in days[::5]
+    ]
+    columns = {"model": pl.String, "label_days": pl.Int32, "measure": pl.String, "of": pl.String, "date": pl.Date}
+    return pl.DataFrame(rows, columns | {"value": pl.Float64}, orient="row")
+
+
 def write_run(
     folder: Path, *, count: int = 118, seed: int = 7, seeds: int = 1, oracle: bool = False, **changes: object
 ) -> Path:
@@ -235,6 +256,7 @@ def write_run(
     nav_rows(days, seed).write_parquet(folder / "nav.parquet")
     seed_rows(days, seed, seeds).write_parquet(folder / "seed_rank_ic.parquet")
     decay_rows(days, seed).write_parquet(folder / "decay.parquet")
+    exposure_rows(days, seed).write_parquet(folder / "exposure.parquet")
     explain_rows().write_parquet(folder / "explain.parquet")
     (folder / "report_facts.json").write_text(json.dumps(facts(**changes)), "utf-8")
     (folder / "manifest.json").write_text(json.dumps({"version": 1, "code": "ab12", "seeds": [1]}), "utf-8")

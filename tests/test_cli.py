@@ -191,6 +191,7 @@ def test_the_run_folder(folder: Path) -> None:
     assert sorted(p.name for p in folder.glob("*.parquet")) == [
         "decay.parquet",
         "explain.parquet",
+        "exposure.parquet",
         "nav.parquet",
         "rank_ic.parquet",
         "scores.parquet",
@@ -223,6 +224,14 @@ SCHEMAS = {
     | dict.fromkeys(("gross", "net", "benchmark", "turnover", "participation"), pl.Float64),
     "decay": {"model": pl.String, "label_days": pl.Int32, "days": pl.Int32, "date": pl.Date}
     | dict.fromkeys(("rank_ic", "autocorrelation"), pl.Float64),
+    "exposure": {
+        "model": pl.String,
+        "label_days": pl.Int32,
+        "measure": pl.String,
+        "of": pl.String,
+        "date": pl.Date,
+        "value": pl.Float64,
+    },
     "explain": {
         "model": pl.String,
         "label_days": pl.Int32,
@@ -240,7 +249,7 @@ def test_the_tables_of_the_run_folder(folder: Path, name: str) -> None:
     assert dict(frame.schema) == SCHEMAS[name]
     assert frame.height
     key = [column for column in frame.columns if column in KEY or column in ("segment", "seed", "date", "symbol")]
-    more = ("selection", "track", "granularity", "feature", "days_back", "days")
+    more = ("selection", "track", "granularity", "feature", "days_back", "days", "measure", "of")
     key += [column for column in more if column in frame.columns]
     assert not frame.select(key).is_duplicated().any()
 
@@ -253,6 +262,24 @@ def test_decay_meets_the_rank_ic(folder: Path) -> None:
     assert both.height == decay.height > 0
     assert both.select((pl.col("rank_ic") == pl.col("rank_ic_there")).all()).item()
     assert decay["autocorrelation"].drop_nulls().is_between(-1, 1).all()
+
+
+def test_exposure_meets_the_rank_ic(folder: Path) -> None:
+    """Neutralised to nothing, it is the Rank IC of every R-th date; what it is without styles stands beside it."""
+    shown = pl.read_parquet(folder / "rank_ic.parquet").filter(pl.col("universe") == "all")
+    exposure = pl.read_parquet(folder / "exposure.parquet")
+    raw = exposure.filter(measure="rank_ic", of="raw")
+    both = raw.join(shown, on=["model", "label_days", "date"])
+    assert both.height == raw.height > 0
+    assert both.select((pl.col("value") == pl.col("rank_ic")).all()).item()
+    assert set(exposure.filter(measure="rank_ic")["of"]) == {
+        "raw",
+        "size+industry",
+        "size+reversal+volatility+turnover+industry",
+    }
+    missing = json.loads((folder / "report_facts.json").read_text())["missing"]
+    assert "Exposure to profitability is left out: the data has no net_profit." in missing
+    assert {"exposure.csv", "exposure_by_industry.csv"} < {path.name for path in (folder / "tables").glob("*.csv")}
 
 
 def test_scores_are_z_by_date(folder: Path) -> None:

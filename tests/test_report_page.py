@@ -247,7 +247,7 @@ def test_a_simulated_market_s_first_screen_says_what_is_found(html: str, tmp_pat
 
 def test_every_table_has_its_conventions_and_flaws_under_it(html: str) -> None:
     articles = re.findall(r"<article.*?</article>", html, re.DOTALL)
-    assert len(articles) == 12
+    assert len(articles) == 14
     for article in articles:
         assert "Newey-West" in article
         assert "survivors only" in article

@@ -1,17 +1,19 @@
-"""The tables of significance, portfolios and decay: what they count, and plain loops."""
+"""The tables of significance, portfolios, decay and exposure: what they count, and plain loops."""
 
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from reference_report import values, write_run
+from reference_report import INDUSTRIES, values, write_run
 
 from polygrain.report.page import write_report
 from polygrain.report.quality import quality
 from polygrain.report.results import Evaluation, read_evaluation
+from polygrain.report.views import view
 
 TRIED = [{"fingerprint": letter, "first_run": "2026-01-04", "note": letter} for letter in "abcd"]
+BY_INDUSTRY = "exposure_by_industry"
 CASE = {"model": "60min", "label_days": 5, "rebalance": 5, "fill": "t1_vwap", "universe": "all"}
 
 
@@ -72,6 +74,35 @@ def test_decay_is_the_mean_over_dates(run: Path, evaluation: Evaluation) -> None
     assert found["rank_ic_20d"] is None
 
 
+def test_exposures_are_means_over_dates(run: Path, evaluation: Evaluation) -> None:
+    frame = pl.read_parquet(run / "exposure.parquet").filter(model="60min", label_days=5).sort("date")
+    for name, measures in (("exposure", ("correlation", "industry_share", "rank_ic")), (BY_INDUSTRY, ("mean_score",))):
+        found = row(evaluation, name)
+        shown = frame.filter(pl.col("measure").is_in(measures))
+        for (measure, of), part in shown.partition_by("measure", "of", as_dict=True).items():
+            values = part["value"].to_list()
+            mean = sum(values) / len(values)
+            assert found[f"{measure}_{of}"] == pytest.approx(mean)
+            # Newey-West of 3 lags, weights 3/4, 1/2, 1/4.
+            variance = sum((x - mean) ** 2 for x in values)
+            for lag, weight in ((1, 0.75), (2, 0.5), (3, 0.25)):
+                pairs = zip(values[lag:], values)
+                variance += 2 * weight * sum((x - mean) * (y - mean) for x, y in pairs)
+            if measure != "industry_share":
+                assert found[f"{measure}_{of}_se"] == pytest.approx(max(variance, 0) ** 0.5 / len(values))
+    assert found.keys() - {"label_days", "model"} == {f"mean_score_{of}{se}" for of in INDUSTRIES for se in ("", "_se")}
+
+
+def test_exposures_under_their_headings(evaluation: Evaluation) -> None:
+    (table,) = (table for table in quality(evaluation) if table.name == "exposure")
+    shown = view(table, evaluation.facts)
+    assert [heading.label for heading in shown.headings] == [
+        "nothing", "size, industry", "size", "return 20 d", "volatility", "industry", "of noise",
+    ]  # fmt: skip
+    assert [span for _, _, span in shown.groups] == [2, 3, 2]
+    assert shown.headings[1].label_zh == "市值、行业"
+
+
 def test_short_runs_annualise_nothing(tmp_path: Path) -> None:
     found = row(read_evaluation(write_run(tmp_path / "b", count=60)), "portfolios")
     for name in ("net", "tracking_error", "information_ratio", "turnover"):
@@ -81,7 +112,13 @@ def test_short_runs_annualise_nothing(tmp_path: Path) -> None:
 
 def test_the_page_prints_them(run: Path) -> None:
     html = write_report(run).read_text("utf-8")
-    for text in ("What chance explains", "after 4 configurations tried", "Tracking error", "How long a score lasts"):
+    for text in (
+        "What chance explains",
+        "after 4 configurations tried",
+        "Tracking error",
+        "How long a score lasts",
+        "Rank correlation with",
+    ):
         assert text in html
-    for name in ("significance", "portfolios", "decay"):
+    for name in ("significance", "portfolios", "decay", "exposure", BY_INDUSTRY):
         assert (run / "tables" / f"{name}.csv").is_file()

@@ -90,6 +90,7 @@ def one_case(
         {("day", 5, *tail): (SeedSeries(1, np.array(rank_ic)), SeedSeries(2, np.array(rank_ic) + 0.1))},
         {},
         {},
+        {},
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
 from typing import Literal
 
 import numpy as np
@@ -13,10 +12,12 @@ import polars as pl
 
 from polygrain.market.rules import Rules, limit_prices, reference_price
 from polygrain.market.symbols import board, exchange
+from polygrain.store.daily import daily_panels
 from polygrain.store.panel import Array, Axes, carried
 from polygrain.store.store import Store
 
 FIELDS = ("open", "high", "low", "close", "vwap", "amount", "volume")
+_COLUMNS = (*FIELDS, "factor", "suspended", "st", "up_limit", "down_limit")
 
 LISTED_BEFORE = 1_000_000
 """Age offset of a stock that is already there on the first day and whose listing day is unknown."""
@@ -76,8 +77,8 @@ class Quotes:
 def quotes(store: Store, rules: Rules | None) -> Quotes:
     """The quotes of a store; a given limit price wins, others follow from `rules`, or there are none without rules."""
     axes = Axes(tuple(store.days), tuple(store.symbols))
-    panels = _panels(store, axes)
-    present = panels.pop("present") == 1.0
+    panels = daily_panels(store, axes, _COLUMNS)
+    present = np.isfinite(panels["factor"])
     age, notes = _ages(axes, present, store.table("listings"))
     traded = (panels.pop("suspended") == 0.0) & (panels["volume"] > 0) & (age > 0)
     stray = int((present & (age == 0)).sum())
@@ -123,26 +124,6 @@ def quotes(store: Store, rules: Rules | None) -> Quotes:
         down_limit=down,
         notes=tuple(notes),
     )
-
-
-def _panels(store: Store, axes: Axes) -> dict[str, Array]:
-    """The daily table as dense float64 panels by column, a year at a time: the table is never whole in memory."""
-    shape = (len(axes.days), len(axes.symbols))
-    panels = {name: np.full(shape, np.nan) for name in (*FIELDS, "factor", "suspended", "present")}
-    symbols = pl.Enum(axes.symbols)
-    epoch = pl.Series("date", axes.days, dtype=pl.Date).to_physical().to_numpy()
-    for _, year in groupby(store.months, key=lambda month: month[:4]):
-        frame = store.daily(list(year))
-        row = np.searchsorted(epoch, frame["date"].to_physical().to_numpy())
-        column = frame["symbol"].cast(symbols).to_physical().to_numpy()
-        for name in (*FIELDS, "factor", "suspended", "st", "up_limit", "down_limit"):
-            if name not in frame.columns:
-                continue
-            if name not in panels:
-                panels[name] = np.full(shape, np.nan)
-            panels[name][row, column] = frame[name].cast(pl.Float64).to_numpy()
-        panels["present"][row, column] = 1.0
-    return panels
 
 
 def _ages(axes: Axes, present: Array, listings: pl.DataFrame | None) -> tuple[Array, list[str]]:

@@ -16,6 +16,7 @@ from polygrain.compute import Pool, pool
 from polygrain.config import Experiment, to_toml
 from polygrain.ensembles.ensemble import ENSEMBLES
 from polygrain.errors import ConfigError
+from polygrain.exposures.library import STYLES
 from polygrain.features import build
 from polygrain.features.library import FEATURES, chosen, missing
 from polygrain.features.plan import available
@@ -206,6 +207,8 @@ class Job:
         # A folder of their own for days up to a lock: the whole span's would come and go with every opening.
         key = fingerprint([settings, self.experiment.protocol.lookback, sorted(plugins), str(self.until)])
         folder = self.store_folder / f"features-{key[:12]}"
+        # Before hours of training rather than after them.
+        self.experiment.exposures.check(self.market.store)
         with self.manifest.stage("features", fingerprint([key, self.market.store.fingerprint(), plugins])):
             sweep_all(folder)
             self.panels = build.build(
@@ -290,22 +293,23 @@ class Job:
         return {"first_run": date.today().isoformat(), "note": note, "plugins": plugins}
 
     def evaluate(self) -> Path:
-        outputs = ("rank_ic.parquet", "seed_rank_ic.parquet", "decay.parquet", "nav.parquet")
-        settings = self.experiment.evaluation.model_dump(mode="json")
-        code = code_fingerprint(*_JUDGES)
+        outputs = ("rank_ic.parquet", "seed_rank_ic.parquet", "decay.parquet", "exposure.parquet", "nav.parquet")
+        settings = self.experiment.model_dump(mode="json", include={"evaluation", "exposures"})
+        styles = STYLES.hashes(STYLES)
+        code = code_fingerprint(*_JUDGES, "exposures")
         # A made-up market is judged against its oracle, which comes from the source and not from the store.
         source = self.experiment.source
         oracle = source.fingerprint() if source.simulated else None
         scored: list[JSON] = [
             file_fingerprint(self.folder / name) for name in ("scores.parquet", "seed_scores.parquet")
         ]
-        inputs = fingerprint([*scored, settings, self.market.store.fingerprint(), code, oracle])
+        inputs = fingerprint([*scored, settings, styles, self.market.store.fingerprint(), code, oracle])
         if self.manifest.current("evaluate", inputs):
             self.manifest.skip("evaluate")
             return self.folder / outputs[0]
         with self.manifest.stage("evaluate", inputs, outputs):
             judged = evaluating.judge(self.market, self.folder, self.workers, self.progress)
-            for name, frame in zip(outputs, (judged.rank_ic, judged.seed_rank_ic, judged.decay)):
+            for name, frame in zip(outputs, (judged.rank_ic, judged.seed_rank_ic, judged.decay, judged.exposure)):
                 write_parquet(frame, self.folder / name)
             self.manifest.facts["missing"] = list(judged.missing)
         return self.folder / outputs[0]

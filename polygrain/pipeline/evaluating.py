@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -18,6 +19,7 @@ from polygrain.evaluation.ranking import ranking
 from polygrain.evaluation.tracks import SELECTIONS
 from polygrain.execution import ledger
 from polygrain.execution.fills import FILLS
+from polygrain.pipeline import exposing
 from polygrain.pipeline.cases import (
     NAV_PANELS,
     CaseResult,
@@ -34,7 +36,7 @@ from polygrain.pipeline.evaluation_files import EvaluationFiles
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.oracle import oracle_scores
 from polygrain.pipeline.parquet import blocks_written
-from polygrain.pipeline.score_files import score_keys, seed_keys
+from polygrain.pipeline.score_files import read_panel, score_keys, seed_keys
 from polygrain.pipeline.scoring import Key
 from polygrain.progress import Progress, Step
 from polygrain.store.panel import Array
@@ -87,17 +89,18 @@ def universes(market: Market, days: Array) -> Universes:
 
 @dataclass(frozen=True)
 class Judged:
-    """rank_ic.parquet, seed_rank_ic.parquet, decay.parquet; sentences on what could not be evaluated."""
+    """rank_ic, seed_rank_ic, decay and exposure.parquet; sentences on what could not be evaluated."""
 
     rank_ic: pl.DataFrame
     seed_rank_ic: pl.DataFrame
     decay: pl.DataFrame
+    exposure: pl.DataFrame
     missing: tuple[str, ...]
 
 
 def judge(market: Market, folder: Path, workers: Pool, progress: Progress) -> Judged:
     """Rank ICs and tracks of every score of RUN `folder` on the days that have scores; of single seeds the Rank ICs
-    that tables show, and the decay of every score. The NAVs go to RUN/nav.parquet at once.
+    that tables show, and decay and exposures of every score. The NAVs go to RUN/nav.parquet at once.
 
     Shown are the first fill's, rebalance period's and universe's. One universe is in memory at a time.
     """
@@ -126,7 +129,9 @@ class _Judging:
         settings = self.market.experiment.evaluation
         cases = len(settings.universes) * len(settings.fills) * len(settings.rebalance)
         with progress.step("evaluate", len(keys) + len(seeds) + len(DECAY_DAYS) + cases) as step:
-            keys += self.ranked(keys, step)
+            oracle = self.oracle(keys)
+            self.ranked(keys, oracle, step)
+            keys += oracle
             days = np.array(self.files.scored())
             chosen = universes(self.market, days)
             if not chosen.panels:
@@ -138,17 +143,31 @@ class _Judging:
             shown = next(iter(chosen.panels))
             decay, by_seed = self.decay(keys, step), self.by_seed(seeds, shown, step)
             ics: list[pl.DataFrame] = []
-            with blocks_written(NAV_SCHEMA, self.run / "nav.parquet") as put:
+            with (
+                # Beside the tasks of the others: it looks at every stock's columns, which no other process needs.
+                ThreadPoolExecutor(1) as thread,
+                blocks_written(NAV_SCHEMA, self.run / "nav.parquet") as put,
+            ):
+                exposure = thread.submit(self.exposure, keys, oracle, chosen.panels[shown])
                 for number, universe in enumerate(chosen.panels):
                     for task, result in self.cases(number, len(keys), step):
                         tags = [_tags(key, task.rebalance, task.fill, universe) for key in keys]
                         ics += [self.rank_ics(result, k).select(*tag, pl.all()) for k, tag in enumerate(tags)]
                         for k, tag in enumerate(tags):
                             put(self.navs(task, result.base, k).select(*tag, pl.all()))
-        return Judged(pl.concat(ics), by_seed, decay, chosen.missing)
+            missing = (*chosen.missing, *exposing.gaps(self.market, days))
+            return Judged(pl.concat(ics), by_seed, decay, exposure.result(), missing)
 
-    def ranked(self, keys: Sequence[Key], step: Step) -> list[Key]:
-        """Rank the scores of these keys and the oracle's, whose keys are returned; and save which days have scores."""
+    def oracle(self, keys: Sequence[Key]) -> dict[Key, Array]:
+        """The scores [days, symbols] of who knows the hidden states, for the labels of these keys."""
+        found = {}
+        for key, panel in oracle_scores(self.market, dict.fromkeys(days for _, days in keys if days)).items():
+            found[key] = np.full(self.market.members.shape, np.nan)
+            found[key][self.market.bar_rows] = panel
+        return found
+
+    def ranked(self, keys: Sequence[Key], oracle: Mapping[Key, Array], step: Step) -> None:
+        """Rank the scores of these keys, then the oracle's; and save the markets and which days have scores."""
         quotes = self.market.quotes
         self.files.save_axes(quotes.axes)
         for fill in self.market.experiment.evaluation.fills:
@@ -159,14 +178,9 @@ class _Judging:
             for number, (model, days) in enumerate(keys)
         ]
         self.workers.map(rank, tasks, done=_advancing(step))
-        oracle = oracle_scores(self.market, dict.fromkeys(days for _, days in keys if days))
-        days = range(len(quotes.axes.days))
         for number, panel in enumerate(oracle.values(), len(keys)):
-            values = np.full(self.market.members.shape, np.nan)
-            values[self.market.bar_rows] = panel
-            self.files.save_ranking(number, ranking(values, days))
+            self.files.save_ranking(number, ranking(panel, range(len(panel))))
         self.files.save_scored(np.array([day for day, order in self.files.ranking(0).items() if len(order)]))
-        return list(oracle)
 
     def cases(self, universe: int, count: int, step: Step) -> list[tuple[CaseTask, CaseResult]]:
         """Every fill and rebalance period of a universe."""
@@ -198,6 +212,14 @@ class _Judging:
             for days, result in zip(DECAY_DAYS, found)
         ]
         return pl.concat(frames).with_columns(pl.col("rank_ic", "autocorrelation").fill_nan(None))
+
+    def exposure(self, keys: Sequence[Key], oracle: Mapping[Key, Array], members: Array) -> pl.DataFrame:
+        """What every score has in common with styles and industries, on one score date in R."""
+        dates = np.array(self.files.scored()[:: self.shown[1]])
+        axes, file = self.market.quotes.axes, self.run / "scores.parquet"
+        scores = {key: read_panel(file, axes, *key)[dates] for key in keys if key not in oracle}
+        scores |= {key: panel[dates] for key, panel in oracle.items()}
+        return exposing.exposure(self.market, members, dates, scores)
 
     def by_seed(self, seeds: Sequence[tuple[str, int, int]], universe: str, step: Step) -> pl.DataFrame:
         """The Rank ICs of single seeds' scores, as the tables show those of their means."""

@@ -7,6 +7,7 @@ from datetime import date
 from typing import Literal
 
 from polygrain.models.network import Network
+from polygrain.pipeline.exposing import CONVENTION
 from polygrain.pipeline.manifest import RunManifest
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.oracle import ORACLE
@@ -165,6 +166,7 @@ def _conventions(market: Market) -> list[str]:
         f"refitted every {protocol.refit}; loss {_loss(protocol.loss)}; every label ends before the next part begins.",
         *judging_conventions(market),
         "Scores: z per date over U_t; ensembles average z-scores.",
+        CONVENTION,
         "Where the scores come from: integrated gradients from 0, a feature's mean, summed over a day's bars; their "
         f"mean size over {STOCKS} stocks of U_t on each of {DATES} evenly chosen test dates, of the last fold's model "
         f"with seed {protocol.seeds[0]}; the shares of a model add up to 1.",

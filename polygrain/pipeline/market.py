@@ -12,6 +12,7 @@ from polygrain.config import Experiment
 from polygrain.errors import ConfigError
 from polygrain.evaluation.naive import NaiveScores, naive_composite
 from polygrain.execution.quotes import Quotes, quotes
+from polygrain.exposures.build import ExposurePanels, exposures
 from polygrain.market.rules import load_rules
 from polygrain.market.session import Session
 from polygrain.samples.labels import Label
@@ -68,6 +69,11 @@ class Market:
     def naive(self) -> NaiveScores:
         """The naive composite over every stored day."""
         return naive_composite(self.quotes, self.members)
+
+    @cached_property
+    def exposures(self) -> ExposurePanels:
+        """Styles and industries of every listed stock over every stored day."""
+        return exposures(self.store, self.quotes, self.members, self.experiment.exposures)
 
     @cached_property
     def bar_rows(self) -> Array:

@@ -173,7 +173,7 @@ def _account(found: list[_Found], base_bar: str, seconds: float) -> list[str]:
         f"{cutoffs} cutoffs × {len(REPLACEMENTS)} replacements of what comes after: 0 of {cells:,} values differ, "
         f"{seconds:.0f} s",
         f"features, raw and normalised: {_by_granularity(found[0].features - unvaried, count=True)}; and quotes, "
-        "universes, labels, Rank ICs, windows, scores and the NAV",
+        "universes, exposures, labels, Rank ICs, windows, scores and the NAV",
     ]
     if found[0].impossible:
         lines.append(f"{base_bar} bars cannot give: {_by_granularity(found[0].impossible)}")

@@ -157,6 +157,9 @@ def observe(stages: Stages, models: Models, scored: Sequence[int]) -> Observatio
     seen["M"] = closes(tradable(market.members, quotes, label.fill), lag)
     for name, expression in experiment.evaluation.universes.items():
         seen[f"universe.{name}"] = closes(market.members & evaluate(expression, market.facts))
+    for name in market.exposures.names:
+        seen[f"exposure.{name}"] = closes(market.exposures.style(name))
+    seen["industry"] = closes(market.exposures.industries.codes)
     naive = market.naive.values
     seen["naive"] = closes(naive)
     for horizon in label.days:

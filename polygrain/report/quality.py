@@ -1,8 +1,9 @@
-"""Tables beside the broker report's: what chance explains, how a portfolio fares, how long a score lasts."""
+"""Tables beside the broker report's: what chance explains, how a portfolio fares, how long a score lasts, and what is
+style or industry in it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -91,11 +92,47 @@ def decay(evaluation: Evaluation) -> Table | None:
     return table_of("decay", title, title_zh, columns, rows) if rows and known else None
 
 
+def exposure(evaluation: Evaluation) -> Table | None:
+    """Rank IC without styles and industries, rank correlations with the styles, and what industries explain."""
+    shown = [*_measured(evaluation, "rank_ic"), *_measured(evaluation, "correlation")]
+    shown += _measured(evaluation, "industry_share")
+    return _exposures(evaluation, "exposure", "Exposure to styles and industries", "风格与行业暴露", shown)
+
+
+def exposure_by_industry(evaluation: Evaluation) -> Table | None:
+    """Mean score of each industry's stocks."""
+    shown = sorted(_measured(evaluation, "mean_score"))
+    return _exposures(evaluation, "exposure_by_industry", "Mean score by industry", "各行业平均得分", shown)
+
+
+def _measured(evaluation: Evaluation, measure: str) -> list[tuple[str, str]]:
+    """The measure with everything that it is of, in the order of exposure.parquet."""
+    return list(dict.fromkeys(key for found in evaluation.exposure.values() for key in found if key[0] == measure))
+
+
+def _exposures(
+    evaluation: Evaluation, name: str, title: str, title_zh: str, shown: Sequence[tuple[str, str]]
+) -> Table | None:
+    """Means over dates of what is shown, with Newey-West errors: a date is R days after the one before, so lag 3."""
+    rows: list[Row] = []
+    for case in _shown(evaluation):
+        row: Row = {"label_days": case.label_days, "model": case.model}
+        found = evaluation.exposure.get((case.model, case.label_days), {})
+        for measure, of in (key for key in shown if key in found):
+            column = f"{measure}_{of}"
+            row[column], row[f"{column}_se"] = statistics.newey_west(found[measure, of], 3)
+        rows.append(_finite(row))
+    # The share of noise stands beside an industry share, and says more than its error.
+    suffixes = {measure: ("",) if measure == "industry_share" else ("", "_se") for measure, _ in shown}
+    columns = [f"{measure}_{of}{suffix}" for measure, of in shown for suffix in suffixes[measure]]
+    return table_of(name, title, title_zh, columns, rows) if rows and columns else None
+
+
 def _finite(row: Row) -> Row:
     return {key: None if isinstance(cell, float) and not np.isfinite(cell) else cell for key, cell in row.items()}
 
 
 def quality(evaluation: Evaluation) -> list[Table]:
     """Every table of these that the run has results for."""
-    made = (make(evaluation) for make in (significance, portfolios, decay))
+    made = (make(evaluation) for make in (significance, portfolios, decay, exposure, exposure_by_industry))
     return [table for table in made if table is not None]

@@ -90,8 +90,9 @@ class Shares:
 @dataclass(frozen=True)
 class Evaluation:
     """A run's Rank ICs and NAVs with the facts beside them; of trained models also the Rank ICs of single seeds, and by
-    model and label where its scores come from, granularity by granularity, and by number of days the mean Rank IC with
-    returns over so many and the mean correlation with the ranking so much later."""
+    model and label where its scores come from, granularity by granularity, by number of days the mean Rank IC with
+    returns over so many and the mean correlation with the ranking so much later, and by measure and what it is of the
+    exposures of one score date in R."""
 
     facts: ReportFacts
     rank_ic: dict[tuple[object, ...], Series]
@@ -99,6 +100,7 @@ class Evaluation:
     seeds: dict[tuple[object, ...], tuple[SeedSeries, ...]]
     origins: dict[tuple[object, ...], tuple[Shares, ...]]
     decay: dict[tuple[object, ...], dict[int, tuple[float, float]]]
+    exposure: dict[tuple[object, ...], dict[tuple[str, str], Array]]
 
     def case(self, model: str, label_days: int) -> Case:
         """The evaluation that the tables show, of one model."""
@@ -161,6 +163,11 @@ def _decay(frame: pl.DataFrame) -> dict[int, tuple[float, float]]:
     return found
 
 
+def _exposure(frame: pl.DataFrame) -> dict[tuple[str, str], Array]:
+    parts = frame.partition_by("measure", "of", as_dict=True, maintain_order=True).items()
+    return {(str(measure), str(of)): _values(part.sort("date"), "value") for (measure, of), part in parts}
+
+
 def _read(run: Path, name: str, columns: tuple[str, ...], stage: str = "evaluate") -> pl.DataFrame:
     path = run / name
     if not path.is_file():
@@ -185,6 +192,7 @@ def read_evaluation(run: Path) -> Evaluation:
     nav = _read(run, "nav.parquet", (*NAV_KEY, "track", "date", *_NAV_PANELS))
     shares = _read(run, "explain.parquet", (*MODEL_KEY, "granularity", "feature", "days_back", "share"), "explain")
     decay = _read(run, "decay.parquet", (*MODEL_KEY, "days", "date", "rank_ic", "autocorrelation"))
+    exposure = _read(run, "exposure.parquet", (*MODEL_KEY, "measure", "of", "date", "value"))
     return Evaluation(
         facts,
         {key: _series(part) for key, part in rank_ic.partition_by(RANK_IC_KEY, as_dict=True).items()},
@@ -198,4 +206,5 @@ def read_evaluation(run: Path) -> Evaluation:
         },
         {key: _shares(part) for key, part in shares.partition_by(MODEL_KEY, as_dict=True).items()},
         {key: _decay(part) for key, part in decay.partition_by(MODEL_KEY, as_dict=True).items()},
+        {key: _exposure(part) for key, part in exposure.partition_by(MODEL_KEY, as_dict=True).items()},
     )

@@ -198,6 +198,37 @@ def _decay_heading(column: str) -> Heading:
     return Heading(column, f"{days[:-1]} d", f"{days[:-1]} 日", "ic", group, group_zh)
 
 
+_STYLE_TITLES = {
+    "size": ("size", "市值"),
+    "mid_cap": ("mid-cap", "中市值"),
+    "valuation": ("book / price", "估值"),
+    "reversal": ("return 20 d", "反转"),
+    "momentum": ("return 12 − 1 m", "动量"),
+    "volatility": ("volatility", "波动率"),
+    "turnover": ("turnover", "换手率"),
+    "liquidity": ("liquidity", "流动性"),
+    "profitability": ("profitability", "盈利"),
+    "industry": ("industry", "行业"),
+    "raw": ("nothing", "无"),
+    "chance": ("of noise", "噪声"),
+}
+_EXPOSURE_GROUPS = {
+    "correlation": ("Rank correlation with", "与风格的秩相关", "signed"),
+    "industry_share": ("Variance that industries explain", "行业解释的方差占比", "share"),
+    "rank_ic": ("Rank IC, neutralised to", "中性化后 Rank IC", "ic"),
+    "mean_score": ("", "", "signed"),
+}
+
+
+def _exposure_heading(column: str) -> Heading:
+    measure = next(measure for measure in _EXPOSURE_GROUPS if column.startswith(f"{measure}_"))
+    group, group_zh, form = _EXPOSURE_GROUPS[measure]
+    titles = [_STYLE_TITLES.get(of, (of, of)) for of in column.removeprefix(f"{measure}_").split("+")]
+    label, label_zh = ", ".join(title for title, _ in titles), "、".join(title for _, title in titles)
+    error = f"{column}_se" if measure != "industry_share" else ""
+    return Heading(column, label, label_zh, form, group, group_zh, error=error)
+
+
 def headings(name: str, columns: Sequence[str]) -> list[Heading]:
     """The headings of a table's columns."""
     if name.startswith("table3"):
@@ -208,6 +239,8 @@ def headings(name: str, columns: Sequence[str]) -> list[Heading]:
         return _pair_headings(columns)
     if name == "decay":
         return [_decay_heading(column) for column in columns]
+    if name.startswith("exposure"):
+        return [_exposure_heading(column) for column in columns if not column.endswith("_se")]
     if name in ("significance", "portfolios"):
         known = SIGNIFICANCE_HEADINGS if name == "significance" else _portfolio_headings()
         return [heading for heading in known if heading.column in columns]
@@ -230,6 +263,7 @@ def number(value: float | None, form: str) -> str:
         "share": f"{value:.0%}",
         "probability": f"{value:.3f}" if value >= 0.0005 else "< .001",
         "percent": f"{value:.1%}",
+        "signed": f"{value:+.3f}",
         "signed_percent": f"{value:+.1%}",
         "count": f"{value:.0f}",
     }[form]

@@ -31,6 +31,11 @@ class Axes:
         return len(self.days) * self.bars
 
     @cached_property
+    def dates(self) -> Array:
+        """The days as datetime64[D]."""
+        return np.array(self.days, dtype="datetime64[D]")
+
+    @cached_property
     def day_number(self) -> dict[date, int]:
         """Number of each day."""
         return {day: i for i, day in enumerate(self.days)}
@@ -76,13 +81,28 @@ def carried(values: Array) -> Array:
 def trailing_mean(values: Array, rows: int, least: int) -> Array:
     """Mean of the finite values among the last `rows` rows, this one included; NaN where they are fewer than `least`.
 
-    The rows are added one by one: a running total would carry the rounding of rows long past.
+    What is added up in which order depends on `rows` alone: a running total would carry the rounding of rows long past.
     """
     present = np.isfinite(values)
-    filled = np.where(present, values, 0.0)
-    total, count = np.zeros(values.shape), np.zeros(values.shape, dtype=np.int16)
-    for back in range(min(rows, len(values))):
-        stop = len(values) - back
-        total[back:] += filled[:stop]
-        count[back:] += present[:stop]
+    total, count = _trailing_sum(np.where(present, values, 0.0), rows), _trailing_sum(present.astype(np.int16), rows)
     return np.where(count >= least, total / np.maximum(count, 1), np.nan)
+
+
+def _trailing_sum(values: Array, rows: int) -> Array:
+    """Sum of the last `rows` rows, rows before the first being 0; put together from sums of 1, 2, 4 … rows."""
+    total, part, done, width = np.zeros_like(values), values, 0, 1
+    while done < rows:
+        if rows & width:
+            total[done:] += part[: max(len(values) - done, 0)]
+            done += width
+        longer = part.copy()
+        longer[width:] += part[:-width]
+        part, width = longer, 2 * width
+    return total
+
+
+def interval(axes: Axes, start: date, end: date | None) -> slice:
+    """The rows of a daily panel from the day `start` to the day `end`, both included; None is the end of the axes."""
+    first = int(np.searchsorted(axes.dates, np.datetime64(start), "left"))
+    last = len(axes.days) if end is None else int(np.searchsorted(axes.dates, np.datetime64(end), "right"))
+    return slice(first, last)

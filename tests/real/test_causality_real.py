@@ -26,6 +26,7 @@ PARTS = 2
 NOT_THERE = {
     "tomorrow's ST flag": "no ST column",
     "delistings known before they come": "no listings; survivors only",
+    "tomorrow's industries": "industries of one later date, that hold for all days",
 }
 
 
