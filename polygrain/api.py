@@ -66,6 +66,6 @@ def evaluate(
             nav=pl.read_parquet(run / "nav.parquet"),
             decay=pl.read_parquet(run / "decay.parquet"),
             tables={table.name: table.frame for table in [*tables(found), *quality(found)]},
-            missing=found.facts.missing,
+            missing=tuple(text.en for text in found.facts.missing),
             _page=page.read_bytes(),
         )

@@ -277,7 +277,7 @@ def test_exposure_meets_the_rank_ic(folder: Path) -> None:
         "size+industry",
         "size+reversal+volatility+turnover+industry",
     }
-    missing = json.loads((folder / "report_facts.json").read_text())["missing"]
+    missing = [said["en"] for said in json.loads((folder / "report_facts.json").read_text())["missing"]]
     assert "Exposure to profitability is left out: the data has no net_profit." in missing
     assert {"exposure.csv", "exposure_by_industry.csv"} < {path.name for path in (folder / "tables").glob("*.csv")}
 
@@ -321,7 +321,13 @@ def test_the_oracle_is_judged_and_not_scored(folder: Path) -> None:
 
 def test_a_universe_without_data_is_named_and_left_out(folder: Path) -> None:
     facts = json.loads((folder / "report_facts.json").read_text())
-    assert "Universe csi300 is left out: the data has no csi300." in facts["missing"]
+    said = {
+        "en": "Universe csi300 is left out: the data has no csi300.",
+        "zh": "选股范围 csi300 略去：数据中没有 csi300。",
+    }
+    assert said in facts["missing"]
+    # Whatever a run says itself it says in both languages.
+    assert [text for key in ("conventions", "missing", "notes") for text in facts[key] if not text["zh"]] == []
     assert facts["universes"] == ["all", "large"]
     assert set(pl.read_parquet(folder / "rank_ic.parquet", columns=["universe"])["universe"]) == {"all", "large"}
     assert "Universe csi300 is left out" in (folder / "report.html").read_text()

@@ -163,7 +163,7 @@ def test_what_is_explained_and_what_is_named(tmp_path: Path) -> None:
     assert [task.name for task in explicable(found)] == ["half_linear-5d-f1-s3", "half_linear-10d-f1-s3"]
     rows = shares([first], {"half": ("a", "b", "c")}, Pool(1), Lines(io.StringIO()))
     assert rows.is_empty()
-    assert left_out(found, rows) == [
+    assert [text.en for text in left_out(found, rows)] == [
         "Where the scores come from is not said of half_gbdt: not fitted by gradients.",
         "Where the scores come from is not said of half_linear (5 days), half_linear (10 days): no gradient says how "
         "the scores move.",

@@ -106,7 +106,7 @@ def test_a_score_that_is_size_has_nothing_left_of_it(frame: pl.DataFrame) -> Non
 
 
 def test_what_lacks_is_named(market: Market) -> None:
-    said = gaps(market, DAYS)
+    said = [text.en for text in gaps(market, DAYS)]
     assert said[0] == "Exposure to profitability is left out: the data has no net_profit."
     assert "Exposure to momentum is there on 0 of 4 days." in said
     assert not any("neutralising" in sentence for sentence in said)
@@ -125,7 +125,7 @@ def test_without_shares_and_industries(market: Market, tmp_path: Path) -> None:
     )
     bare = Market(experiment, ingest(experiment.source, tmp_path / "store"))
     assert neutral_sets(bare) == {"reversal+volatility": ("reversal", "volatility")}
-    said = gaps(bare, DAYS)
+    said = [text.en for text in gaps(bare, DAYS)]
     assert "Rank IC after neutralising lacks size, turnover, industry." in said
     made = exposure(bare, bare.members, DAYS, {("naive", 0): bare.naive.values[DAYS]})
     assert set(made["measure"]) == {"correlation", "rank_ic"}

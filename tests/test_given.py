@@ -70,6 +70,10 @@ def judged(runs: Path, scores: str | Path | Arrow, name: str, *, open_lock: bool
     return folder
 
 
+def english(texts: list[dict[str, str]]) -> list[str]:
+    return [text["en"] for text in texts]
+
+
 def own(runs: Path, model: str = "ensemble") -> pl.DataFrame:
     """A trained model's test scores as a long frame."""
     scores = pl.read_parquet(runs / "tiny" / "scores.parquet").filter(pl.col("segment") == "test")
@@ -140,12 +144,13 @@ def test_the_run_folder(runs: Path) -> None:
         ("day", "given"), ("hours", "given"), ("naive", "naive"),
     ]  # fmt: skip
     assert (facts["headline"], facts["label_days"], facts["seeds"], facts["folds"]) == ("day", [0], [], [])
-    assert any("are about networks: these scores are from elsewhere." in said for said in facts["missing"])
-    assert "One of date t counts as known at t's close" in facts["conventions"][0]
+    assert any("are about networks: these scores are from elsewhere." in said for said in english(facts["missing"]))
+    assert all(said["zh"] for said in (*facts["missing"], *facts["conventions"]))
+    assert "One of date t counts as known at t's close" in facts["conventions"][0]["en"]
     page = (folder / "report.html").read_text()
     assert "two.parquet, a long frame" in page
     assert "No label named" in page
-    assert "seed" not in facts["conventions"]
+    assert not any("seed" in said for said in english(facts["conventions"]))
     tables = {path.stem for path in (folder / "tables").iterdir()}
     assert {"scores", "scores_top10pct_by_year_gross", "rank_ic_by_year", "portfolios", "decay"} <= tables
     assert not any(name.startswith(("table1", "table2", "table4", "table5", "table6", "table7")) for name in tables)
@@ -329,8 +334,8 @@ def test_the_lock_box(runs: Path) -> None:
         assert pl.read_parquet(folder / f"{name}.parquet")["date"].max() == LOCK
     facts = json.loads((folder / "report_facts.json").read_text())
     behind = scores.filter(pl.col("date") > LOCK).height
-    assert f"scores: rows of days after {LOCK}, which are locked, left out: {behind:,}." in facts["missing"]
-    assert facts["lock"].endswith("nothing here has seen them. Opened so far: 0 times.")
+    assert f"scores: rows of days after {LOCK}, which are locked, left out: {behind:,}." in english(facts["missing"])
+    assert facts["lock"]["en"].endswith("nothing here has seen them. Opened so far: 0 times.")
     # What lies behind changes nothing: not even a date that is none.
     sunday = scores.tail(1).with_columns(date=pl.lit(date(2021, 8, 1)))
     again = judged(runs, pl.concat([scores, sunday]), "locked-too", protocol=locked)

@@ -378,11 +378,11 @@ def test_a_whole_run(config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     run = config.parent / "run"
     facts = json.loads((run / "report_facts.json").read_text())
     assert {"label": "Session", "value": "09:30-16:00: 390 minutes"} in facts["data"]
-    assert facts["conventions"][0] == (
+    assert facts["conventions"][0]["en"] == (
         "Bars: cut from the session 09:30-16:00; a missing base bar is one without trades. The last 60min bar of a day "
         "has 30 minutes, what it lacks is without trades."
     )
-    assert "Price limits are not assumed." in facts["notes"]
+    assert {"en": "Price limits are not assumed.", "zh": "涨跌停价：不作假定。"} in facts["notes"]
     assert not any("ST" in sentence for sentence in (*facts["notes"], *facts["missing"]))
     page = (run / "report.html").read_text()
     assert "09:30-16:00: 390 minutes" in page

@@ -130,7 +130,7 @@ def test_it_opens_without_a_complaint_or_a_request(browser: Reader) -> None:
         == 0
     )
     alternatives = browser.js("return [...document.querySelectorAll('.plot')].map(plot => plot.ariaLabel)")
-    assert len(alternatives) == 8
+    assert len(alternatives) == 11
     for text in alternatives:
         assert text.count(";") >= 2
     assert "ensemble1_biagru 0.0" in alternatives[0]
@@ -227,11 +227,48 @@ def test_one_language_at_a_time_or_both(browser: Reader) -> None:
 def test_one_switch_shows_the_broker_reports_figures(browser: Reader) -> None:
     browser.open()
     visible = "return [...document.querySelectorAll('.published')].map(part => part.offsetParent !== null)"
-    assert browser.js(visible) == [False] * 5
+    # Under five tables and seven places of figures.
+    assert browser.js(visible) == [False] * 12
     for shown in (True, False):
         browser.press(".show-published")
-        assert browser.js(visible) == [shown] * 5
+        assert browser.js(visible) == [shown] * 12
         assert browser.find(".show-published").get_attribute("aria-pressed") == str(shown).lower()
+
+
+def test_the_broker_reports_figure_is_of_the_choice_or_says_which_there_is(browser: Reader) -> None:
+    browser.open()
+    browser.press(".show-published")
+    by_year = '[data-group="excess_by_year"]'
+    theirs = "return document.querySelector(arguments[0] + ' .theirs').ariaLabel"
+    said = "return document.querySelector(arguments[0] + ' .theirs').innerText"
+    assert browser.js(said, by_year) == (
+        "The broker report does not show this choice. It shows: 10-day label · Top 10% · before costs"
+    )
+    for option in ("10-day label", "Top 100", "before costs"):
+        browser.press(f'{by_year} [data-option="{option}"]')
+    label = browser.js(theirs, by_year)
+    assert label.startswith("R88, Figures 8 and 9")
+    assert "ensemble1_biagru 2017 24.4%" in label
+    assert browser.find(f"{by_year} .theirs .main-svg").is_displayed()
+    # It has the colours of the theme and the words of the reader, as ours have.
+    browser.press("[data-speak=zh]")
+    assert "年化" in browser.js("return document.querySelector(arguments[0] + ' .theirs').textContent", by_year)
+    browser.press(f'{by_year} [data-option="5-day label"]')
+    assert browser.js(said, by_year) == "研报没有这一选项的图，有的是：10 日标签 · 前 10% · 费前"
+
+
+def test_the_first_screen_holds_its_answers(browser: Reader) -> None:
+    for language in ("en-US", "zh-CN"):
+        browser.open(1440, language=language)
+        bottom = browser.js("return document.querySelector('.models table').getBoundingClientRect().bottom")
+        assert bottom <= 900
+        texts = browser.js("return [...document.querySelectorAll('.answer')].map(answer => answer.innerText)")
+        assert len(texts) == 4
+        assert all(re.search(r"\d", text) for text in texts)
+        width = browser.js(
+            "const box = document.querySelector('.models .scroll'); return box.scrollWidth - box.clientWidth"
+        )
+        assert width <= 0
 
 
 @pytest.mark.parametrize(("width", "dark"), [(DESKTOP, False), (PHONE, True)])

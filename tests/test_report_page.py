@@ -138,14 +138,16 @@ def test_nothing_from_the_run_becomes_markup(html: str, tmp_path: Path) -> None:
 def test_figures_are_plotly_figures_and_are_on_the_page(run: Path, html: str) -> None:
     shown = json.loads(next(text for kind, text in Page(html).scripts if kind == "application/json"))
     files = sorted((run / "figures").glob("*.json"))
-    # Two labels: Rank IC by model, cumulative Rank IC, five kinds for two selections before and after costs, and where
-    # the scores of six networks come from.
-    assert len(files) == len(shown["figures"]) == 2 * (1 + 1 + 5 * 4 + 6)
+    # Two labels: Rank IC by model, cumulative Rank IC, five kinds for two selections before and after costs, where the
+    # scores of six networks come from, and by universe of two encoders Rank ICs and, before and after costs, excess of
+    # all days and of the latest year.
+    assert len(files) == len(shown["figures"]) == 2 * (1 + 1 + 5 * 4 + 6 + 2 * (1 + 2 * 2))
+    # Singles, or ensembles, of two encoders and the naive composite; the ensembles of one and the naive composite.
+    bars = {"figure4": 7, "figure5": 7} | dict.fromkeys(["figure6", "figure7", "figure8", "figure9"], 5)
+    bars |= dict.fromkeys(["figure11", "figure12", "figure13"], 3)
     for path in files:
-        # Singles, or ensembles, of two encoders and the naive composite; else all of them.
-        bars = {"figure4": 7, "figure5": 7, "figure6": 5, "figure7": 5, "figure8": 5, "figure9": 5}
         traces = go.Figure(json.loads(path.read_text("utf-8"))).data
-        # Where scores come from: days and their sums.
+        # Where scores come from: days and their sums; else all of them.
         bars |= {"origins": 2}
         assert len(traces) == bars.get(path.name.partition("_")[0], 11)
         assert len({trace.name for trace in traces}) == len(traces)

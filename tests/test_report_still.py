@@ -11,9 +11,10 @@ from reference_report import write_run
 
 from polygrain.report.figures import layout
 from polygrain.report.page import write_report
-from polygrain.report.still import Scale, still
+from polygrain.report.still import Scale, interval, still
 
-SVG = re.compile(r'data-group="(\w+)".*?(<svg class="still".*?</svg>)', re.DOTALL)
+FIGURE = re.compile(r'<figure class="slot" data-group="(\w+)".*?</figure>', re.DOTALL)
+SVG = re.compile(r'<div class="plot".*?(<svg class="still".*?</svg>)</div>', re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def drawn(run: Path) -> dict[str, ElementTree.Element]:
     html = (run / "report.html").read_text("utf-8")
-    return {group: ElementTree.fromstring(svg) for group, svg in SVG.findall(html)}
+    return {place[1]: ElementTree.fromstring(SVG.search(place[0])[1]) for place in FIGURE.finditer(html)}
 
 
 def traces(run: Path, name: str) -> list[dict]:
@@ -45,7 +46,7 @@ def straight(pixels: list[float], values: list[float]) -> None:
 def test_every_place_has_one(drawn: dict[str, ElementTree.Element], run: Path) -> None:
     groups = re.findall(r'<figure class="slot" data-group="(\w+)"', (run / "report.html").read_text("utf-8"))
     assert list(drawn) == groups
-    assert len(groups) == 8
+    assert len(groups) == 11
 
 
 def test_dots_lie_where_the_rank_ics_are(drawn: dict[str, ElementTree.Element], run: Path) -> None:
@@ -83,6 +84,35 @@ def test_what_is_missing_is_left_out() -> None:
         assert 'class="line"' not in svg
         assert "<b>" not in svg
         assert "nan" not in svg
+
+
+def test_lines_over_numbered_days_have_round_ticks() -> None:
+    days = list(range(140))
+    trace = go.Scatter(x=days, y=days, name="a", mode="lines", line={"dash": "dot"}, meta={"hue": 1})
+    svg = still(go.Figure([trace], layout=layout("", ".2f")).update_layout(xaxis={"type": "linear"}), 1168)
+    assert [f">{day}<" in svg for day in (0, 50, 100, 23)] == [True, True, True, False]
+
+
+def test_names_too_long_to_stand_beside_each_other_are_tilted_and_have_room() -> None:
+    def drawn(names: list[str]) -> ElementTree.Element:
+        bar = go.Bar(x=names, y=[0.1] * len(names), name="a", error_y={"array": [None] * len(names)}, meta={"hue": 1})
+        return ElementTree.fromstring(still(go.Figure([bar], layout=layout("", ".0%")), 600))
+
+    short, long = drawn(["all", "large"]), drawn([f"outside_csi_{number}" for number in range(9)])
+    tilted = [text for text in long.iter("text") if "rotate" in text.attrib.get("transform", "")]
+    assert len(tilted) == 9
+    assert not any("transform" in text.attrib for text in short.iter("text"))
+    # 13 letters of 8 pixels, half of it below.
+    assert int(long.attrib["viewBox"].split()[3]) - int(short.attrib["viewBox"].split()[3]) == 13 * 8 // 2
+
+
+def test_a_strip_reaches_as_far_as_its_error() -> None:
+    svg = ElementTree.fromstring(interval(Scale(-0.1, 0.3, 10, 140), 0.1, 0.05, 2, 0.0))
+    (dot,), paths = list(svg.iter("circle")), [path.attrib["d"] for path in svg.iter("path")]
+    # 130 pixels for .4: .1 lies .2 from the left end, 65 pixels; .05 is 16.25.
+    assert float(dot.attrib["cx"]) == 75
+    assert paths == ["M42.5 0L42.5 20", "M42.5 0L42.5 20", "M58.8 10.0L91.2 10.0"]
+    assert len(list(ElementTree.fromstring(interval(Scale(0, 1, 0, 100), 0.5, 0.1, 1, None)).iter("path"))) == 2
 
 
 @pytest.mark.parametrize(("low", "high"), [(-0.083, 0.094), (0, 13.6), (0.97, 1.09), (0, 1e-7), (-3, 250)])

@@ -15,7 +15,6 @@ from reference_report import share_and_difference, spread, values, weekdays, wri
 
 from polygrain.errors import DataError
 from polygrain.report.facts import ModelFacts, ReportFacts
-from polygrain.report.overview import overview, threshold
 from polygrain.report.recovered import Recovered, recovered
 from polygrain.report.results import Evaluation, Navs, SeedSeries, Series, read_evaluation
 from polygrain.report.rows import (
@@ -281,28 +280,6 @@ def test_figures_by_universe_name_what_has_no_result(evaluation: Evaluation) -> 
     made = frame(replace(evaluation, facts=facts), "figure11_rank_ic_by_universe")
     assert made.columns[2:] == ["all", "csi300", "csi1000"]
     assert made["csi1000"].null_count() == made.height
-
-
-def test_the_bar_rises_with_every_configuration_tried() -> None:
-    assert threshold(0) == threshold(1) == pytest.approx(1.959964, abs=1e-6)
-    assert threshold(10) == pytest.approx(2.807034, abs=1e-6)
-
-
-@pytest.mark.parametrize(("gap", "tone"), [(0.05, "good"), (-0.05, "bad"), (0.0, "open")])
-def test_verdict(evaluation: Evaluation, gap: float, tone: str) -> None:
-    facts = evaluation.facts.model_copy(update={"headline": "day"})
-    noise = np.random.default_rng(3).normal(0, 0.02, 90)
-    made = overview(one_case(list(0.03 + gap + noise), [0.03 + 0.01 * (-1) ** i for i in range(90)], facts))
-    assert made is not None
-    assert made.tone == tone
-
-
-def test_a_high_rank_ic_on_a_real_market_is_suspected(evaluation: Evaluation) -> None:
-    for simulated in (False, True):
-        facts = evaluation.facts.model_copy(update={"headline": "day", "simulated": simulated})
-        made = overview(one_case([0.2 + 0.01 * (i % 3) for i in range(150)], [0.03] * 150, facts))
-        assert made is not None
-        assert any("leak" in warning for warning in made.warnings) is not simulated
 
 
 def test_missing_and_damaged_files_are_named(tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ from polygrain.errors import ConfigError, DataError, Diverged
 from polygrain.pipeline import training, tuning
 from polygrain.pipeline.manifest import Trials
 from polygrain.progress import Lines
+from polygrain.report.answers import threshold
 from polygrain.report.facts import read_facts
-from polygrain.report.overview import threshold
 from polygrain.search import JOURNAL, Study, Trial, Tune, Value, best
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -292,7 +292,7 @@ def test_a_value_is_the_mean_of_the_best_validation_losses(runs: Path) -> None:
     assert [trial["fingerprint"] for trial in after] == [trial["fingerprint"] for trial in before]
     page = (runs / "run" / "report.html").read_text()
     assert "1 configuration tried on these dates and 4 more on validation dates alone." in page
-    assert f"needs {threshold(5):.2f} with" in page
+    assert f"needs {threshold(5):.2f} errors" in page
     assert len(read_facts(runs / "run").configurations) == 5
 
 

@@ -94,3 +94,13 @@ def annual_turnover(traded: Array) -> float | None:
     if days < LEAST_DAYS:
         return None
     return float(np.nansum(traded, axis=1).mean() / 2 * DAYS_A_YEAR / days)
+
+
+def break_even_cost(gross: Array, benchmark: Array, traded: Array) -> float | None:
+    """The cost per round trip that uses up the excess before costs: Σ (r_p − r_b) / Σ ½ Σ|Δw|, means over tracks.
+
+    `gross` and `benchmark` are NAV [tracks, n + 1 closes], `traded` [tracks, n days] as in `annual_turnover`.
+    Compounding is left aside. Negative where there is no excess, None where nothing is traded.
+    """
+    turnover = float(np.nansum(traded, axis=1).mean()) / 2
+    return float(daily_excess(gross, benchmark).sum(axis=1).mean()) / turnover if turnover > 0 else None

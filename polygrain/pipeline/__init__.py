@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 from shutil import rmtree
 
 import polars as pl
+from pydantic import TypeAdapter
 
 from polygrain.compute import Pool, pool
 from polygrain.config import Experiment, to_toml
@@ -31,6 +32,7 @@ from polygrain.pipeline.parquet import write_blocks, write_parquet
 from polygrain.plugins import use
 from polygrain.progress import Progress
 from polygrain.report.facts import FILE as FACTS_FILE
+from polygrain.report.facts import Said
 from polygrain.report.page import write_report
 from polygrain.sources.ingest import ingest
 from polygrain.store.commit import (
@@ -311,7 +313,7 @@ class Job:
             judged = evaluating.judge(self.market, self.folder, self.workers, self.progress)
             for name, frame in zip(outputs, (judged.rank_ic, judged.seed_rank_ic, judged.decay, judged.exposure)):
                 write_parquet(frame, self.folder / name)
-            self.manifest.facts["missing"] = list(judged.missing)
+            self.manifest.facts["missing"] = [asdict(text) for text in judged.missing]
         return self.folder / outputs[0]
 
     def explain(self) -> Path:
@@ -329,14 +331,13 @@ class Job:
     def report(self) -> Path:
         evaluated = pl.read_parquet(self.folder / "rank_ic.parquet", columns=["model", "universe"]).unique()
         absent = self.manifest.facts.get("missing", [])
-        assert isinstance(absent, list)
         unexplained = explaining.left_out(self.tasks, pl.read_parquet(self.folder / "explain.parquet"))
         known = facts.report_facts(
             self.market,
             self.manifest,
             features=self.features_chosen,
             lacking=missing(available(self.market.store)),
-            missing=[*map(str, absent), *unexplained],
+            missing=[*TypeAdapter(list[Said]).validate_python(absent), *unexplained],
             universes=[name for name in self.experiment.evaluation.universes if name in evaluated["universe"]],
             oracle=ORACLE in evaluated["model"],
             trials=self.trials.read(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
@@ -39,6 +39,7 @@ from polygrain.pipeline.parquet import blocks_written
 from polygrain.pipeline.score_files import read_panel, score_keys, seed_keys
 from polygrain.pipeline.scoring import Key
 from polygrain.progress import Progress, Step
+from polygrain.report.words import Text
 from polygrain.store.panel import Array
 from polygrain.universe import Facts, evaluate
 
@@ -62,29 +63,42 @@ class Universes:
     """The evaluated universes: U_t ∧ expression, bool [days, symbols]; those without data are named in `missing`."""
 
     panels: dict[str, Array]
-    missing: tuple[str, ...]
+    missing: tuple[Text, ...]
 
 
 def universes(market: Market, days: Array) -> Universes:
     """Members of each configured universe; one that lacks data or members on a scored day is named and left out."""
     panels: dict[str, Array] = {}
-    missing: list[str] = []
+    missing: list[Text] = []
     for name, expression in market.experiment.evaluation.universes.items():
         facts = Facts(market.quotes, market.facts.index_members)
         panel = market.members & evaluate(expression, facts, f"evaluation.universes.{name}")
-        thin = int((panel[days].sum(axis=1) < LEAST_MEMBERS).sum())
-        unlisted = {
-            i: int((~np.asarray(facts.index_members[i].any(axis=1))[days]).sum()) for i in sorted(facts.indices)
-        }
-        reasons = [f"the data has no {gap}" for gap in sorted(facts.missing)]
-        reasons += [f"{i} has no members on {n} of {len(days)} days" for i, n in unlisted.items() if n]
-        if thin and not reasons:
-            reasons.append(f"{thin} of {len(days)} days have fewer than {LEAST_MEMBERS} members")
+        reasons = list(_reasons(facts, panel, days))
         if reasons:
-            missing.append(f"Universe {name} is left out: {'; '.join(reasons)}.")
+            said, said_zh = "; ".join(reason.en for reason in reasons), "；".join(reason.zh for reason in reasons)
+            missing.append(Text(f"Universe {name} is left out: {said}.", f"选股范围 {name} 略去：{said_zh}。"))
         else:
             panels[name] = panel
     return Universes(panels, tuple(missing))
+
+
+def _reasons(facts: Facts, panel: Array, days: Array) -> Iterator[Text]:
+    """Why a universe cannot be evaluated on these days: none where it can."""
+    for gap in sorted(facts.missing):
+        yield Text(f"the data has no {gap}", f"数据中没有 {gap}")
+    unlisted = {i: int((~np.asarray(facts.index_members[i].any(axis=1))[days]).sum()) for i in sorted(facts.indices)}
+    for index, count in unlisted.items():
+        if count:
+            yield Text(
+                f"{index} has no members on {count} of {len(days)} days",
+                f"{len(days)} 日中有 {count} 日 {index} 没有成分股",
+            )
+    thin = int((panel[days].sum(axis=1) < LEAST_MEMBERS).sum())
+    if thin and not facts.missing and not any(unlisted.values()):
+        yield Text(
+            f"{thin} of {len(days)} days have fewer than {LEAST_MEMBERS} members",
+            f"{len(days)} 日中有 {thin} 日不足 {LEAST_MEMBERS} 只",
+        )
 
 
 @dataclass(frozen=True)
@@ -95,7 +109,7 @@ class Judged:
     seed_rank_ic: pl.DataFrame
     decay: pl.DataFrame
     exposure: pl.DataFrame
-    missing: tuple[str, ...]
+    missing: tuple[Text, ...]
 
 
 def judge(market: Market, folder: Path, workers: Pool, progress: Progress) -> Judged:
@@ -135,9 +149,8 @@ class _Judging:
             days = np.array(self.files.scored())
             chosen = universes(self.market, days)
             if not chosen.panels:
-                raise ConfigError(
-                    "evaluation.universes", f"none can be evaluated: {' '.join(chosen.missing)} Name another"
-                )
+                said = " ".join(missing.en for missing in chosen.missing)
+                raise ConfigError("evaluation.universes", f"none can be evaluated: {said} Name another")
             for number, members in enumerate(chosen.panels.values()):
                 self.files.save_members(number, members)
             shown = next(iter(chosen.panels))

@@ -11,6 +11,7 @@ from polygrain.models.network import SelfFitted, decode
 from polygrain.pipeline.training import inputs as training_inputs
 from polygrain.progress import Progress
 from polygrain.report.explain import explain
+from polygrain.report.words import Text
 from polygrain.store.commit import JSON, code_fingerprint, file_fingerprint, fingerprint
 from polygrain.store.panel import Array
 from polygrain.training.walk_forward import TrainTask
@@ -66,15 +67,21 @@ def shares(
     return pl.concat([SCHEMA.to_frame(), *frames])
 
 
-def left_out(found: Sequence[TrainTask], rows: pl.DataFrame) -> list[str]:
+def left_out(found: Sequence[TrainTask], rows: pl.DataFrame) -> list[Text]:
     """Sentences on the trained models that explain.parquet does not explain."""
     fitted = dict.fromkeys(task.model for task in found if _fits_itself(task))
     there = set(rows.select("model", "label_days").iter_rows())
     still = [f"{t.model} ({t.label_days} days)" for t in explicable(found) if (t.model, t.label_days) not in there]
-    reasons = {"not fitted by gradients": fitted, "no gradient says how the scores move": still}
+    reasons = [
+        (fitted, "not fitted by gradients", "不是用梯度拟合的"),
+        (still, "no gradient says how the scores move", "梯度说明不了得分如何变动"),
+    ]
     return [
-        f"Where the scores come from is not said of {', '.join(models)}: {reason}."
-        for reason, models in reasons.items()
+        Text(
+            f"Where the scores come from is not said of {', '.join(models)}: {reason}.",
+            f"未说明 {'、'.join(models)} 的得分来源：{reason_zh}。",
+        )
+        for models, reason, reason_zh in reasons
         if models
     ]
 

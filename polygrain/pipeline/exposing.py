@@ -19,17 +19,21 @@ from polygrain.evaluation.exposure import (
 from polygrain.execution.fills import FILLS, fill_price
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.scoring import Key
+from polygrain.report.words import Text, chinese
 from polygrain.samples.labels import forward_returns, tradable
 from polygrain.store.panel import Array
 
 # What scores are neutralised to, beside industries.
 NEUTRAL = (("size",), ("size", "reversal", "volatility", "turnover"))
 INDUSTRY = "industry"
-CONVENTION = (
+CONVENTION = Text(
     "Exposures: clipped at median ± 3·1.4826·MAD of U_t, minus the cap-weighted mean, over the equal-weighted standard "
     "deviation; missing ones are their industry's mean. Tables of exposure take one score date in R: rank correlations "
     "of scores and styles over the universe, R² on industry dummies beside that of noise, and the Rank IC of what "
-    "least squares over the universe leave of a score."
+    "least squares over the universe leave of a score.",
+    "暴露：按 U_t 的中位数 ± 3·1.4826·MAD 截尾，减去市值加权均值，除以等权标准差；缺失者取行业均值。"
+    "暴露各表每 R 日取一个打分日：得分与风格在选股范围内的秩相关；行业哑变量的 R² 与纯噪声的并列；"
+    "以及在选股范围内最小二乘剔除之后得分的 Rank IC。",
 )
 LEAST_STOCKS = 10
 
@@ -64,16 +68,29 @@ class _Section:
         return rank_correlations(stacked, self.returns[None, self.judged]).reshape(len(versions), -1)
 
 
-def gaps(market: Market, days: Array) -> list[str]:
+def gaps(market: Market, days: Array) -> list[Text]:
     """Sentences on what the data lacks for exposures on the day numbers `days`, and what stands in."""
-    panels = market.exposures
-    counts = {name: int(np.isfinite(panels.style(name)[days]).any(axis=1).sum()) for name in panels.names}
-    thin = [f"Exposure to {name} is there on {n} of {len(days)} days." for name, n in counts.items() if n < len(days)]
+    panels, said = market.exposures, []
+    for name in panels.names:
+        there = int(np.isfinite(panels.style(name)[days]).any(axis=1).sum())
+        if there < len(days):
+            said.append(
+                Text(
+                    f"Exposure to {name} is there on {there} of {len(days)} days.",
+                    f"{len(days)} 日中有 {there} 日有 {name} 的暴露。",
+                )
+            )
     wanted = dict.fromkeys(name for names in NEUTRAL for name in names)
     lacking = [name for name in wanted if name not in panels.names]
     lacking += [] if panels.industries.known else [INDUSTRY]
-    said = [f"Rank IC after neutralising lacks {', '.join(lacking)}."] if lacking else []
-    return [*panels.missing, *panels.notes, *thin, *said]
+    if lacking:
+        said.append(
+            Text(
+                f"Rank IC after neutralising lacks {', '.join(lacking)}.",
+                f"中性化之后的 Rank IC 未剔除 {'、'.join(lacking)}。",
+            )
+        )
+    return [*(Text(note, chinese(note)) for note in (*panels.missing, *panels.notes)), *said]
 
 
 def exposure(market: Market, members: Array, days: Array, scores: Mapping[Key, Array]) -> pl.DataFrame:

@@ -7,17 +7,15 @@ from datetime import date
 from typing import Literal
 
 from polygrain.models.network import Network
-from polygrain.pipeline.exposing import CONVENTION
 from polygrain.pipeline.manifest import RunManifest
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.oracle import ORACLE
 from polygrain.pipeline.scoring import NAIVE
+from polygrain.pipeline.sentences import conventions, gaps, lock
 from polygrain.pipeline.training import coarse_to_fine, folds
-from polygrain.report.explain import DATES, STOCKS
 from polygrain.report.facts import ConfigurationTried, Detail, FoldFacts, ModelFacts, ReportFacts, StageTime
+from polygrain.report.words import Text, chinese
 from polygrain.store.commit import JSON
-from polygrain.training.losses import LossName
-from polygrain.universe import MIN_TRADED
 
 
 def report_facts(
@@ -26,23 +24,22 @@ def report_facts(
     *,
     features: Mapping[str, Sequence[str]],
     lacking: Sequence[str],
-    missing: Sequence[str],
+    missing: Sequence[Text],
     universes: Sequence[str],
     oracle: bool,
     trials: Sequence[Mapping[str, JSON]],
 ) -> ReportFacts:
     """Everything on the page that is not computed from the evaluated series."""
     experiment = market.experiment
-    left_out = [f"Features left out for lack of data: {', '.join(lacking)}."] if lacking else []
     return ReportFacts(
         name=experiment.name,
         note=experiment.note,
         simulated=experiment.source.simulated,
         predictable=experiment.source.predictable,
         data=tuple(data(market, features)),
-        notes=(*market.store.facts.notes, *market.quotes.notes),
-        conventions=tuple(_conventions(market)),
-        missing=tuple(gaps(market, [*missing, *left_out], universes, oracle)),
+        notes=notes(market),
+        conventions=tuple(conventions(market)),
+        missing=(*missing, *gaps(market, lacking, universes[0], oracle)),
         models=tuple(_models(market, oracle)),
         label_days=tuple(experiment.label.days),
         rebalance=experiment.evaluation.rebalance[0],
@@ -56,20 +53,13 @@ def report_facts(
         folds=tuple(_folds(market)),
         stages=stage_times(manifest),
         configurations=configurations(trials),
-        lock=lock_box(market, trials),
+        lock=lock(market, trials),
     )
 
 
-def gaps(market: Market, missing: Sequence[str], universes: Sequence[str], oracle: bool) -> list[str]:
-    """What the run lacks: `missing`, then what the data lacks that every score is judged by."""
-    experiment = market.experiment
-    found = [*missing, *(f"The data has no {name}." for name in sorted(market.facts.missing & {"st"}))]
-    first = next(iter(experiment.evaluation.universes))
-    if universes[0] != first:
-        found.append(f"The tables show universe {universes[0]}, because {first} could not be evaluated.")
-    if experiment.source.simulated and experiment.source.predictable and not oracle:
-        found.append("The simulated market's source gives no oracle.")
-    return [*found, *(f"The naive composite lacks {name}." for name in market.naive.missing)]
+def notes(market: Market) -> tuple[Text, ...]:
+    """What the source and the quotes say of the data."""
+    return tuple(Text(note, chinese(note)) for note in (*market.store.facts.notes, *market.quotes.notes))
 
 
 def stage_times(manifest: RunManifest) -> tuple[StageTime, ...]:
@@ -91,21 +81,6 @@ def configurations(trials: Sequence[Mapping[str, JSON]]) -> tuple[ConfigurationT
             scored="validation" if trial["scored"] == "validation" else "test",
         )
         for trial in trials
-    )
-
-
-def lock_box(market: Market, trials: Sequence[Mapping[str, JSON]]) -> str:
-    """What became of the days after `lock_after`."""
-    lock_after = market.experiment.protocol.lock_after
-    if lock_after is None:
-        return ""
-    openings = [trial["opened"] for trial in trials if trial["opened"] is not None]
-    times = f"{len(openings)} time{'' if len(openings) == 1 else 's'}"
-    if market.store.until is not None:
-        return f"The days after {lock_after} are locked: nothing here has seen them. Opened so far: {times}."
-    return (
-        f"The days after {lock_after} were locked while this was developed, and then seen. The lock box of this data "
-        f"was opened {times}: {', '.join(map(str, openings))}."
     )
 
 
@@ -133,62 +108,6 @@ def _span(days: Sequence[date]) -> str:
     return f"{len(days)}, {days[0]} to {days[-1]}" if days else "0"
 
 
-def members_convention(market: Market) -> str:
-    """Who is scored."""
-    base, lookback = market.experiment.universe.base, market.experiment.protocol.lookback
-    least = min(MIN_TRADED, lookback)
-    return f"U_t: {base}, traded on t and on at least {least} of the {lookback} look-back days."
-
-
-def judging_conventions(market: Market) -> list[str]:
-    """How every score is judged, wherever it is from."""
-    return [
-        "Rank IC: Spearman with average ranks by date over M_t; mean and win rate by track, then the mean over tracks.",
-        "ICIR: mean / std (ddof 1) × √(260/R), of 120 dates or more. Standard errors: Newey-West, lag 3R.",
-        "Portfolios: R staggered tracks, equal weights, blocked names keep their drifted value; benchmark: all of the "
-        "universe in equal weights, without costs.",
-        f"Costs: {market.experiment.evaluation.cost:.2%} per round trip, half of it a side.",
-        "Excess: R_p − R_b unscaled by year or period; annualised: the difference of returns scaled to 242 days, never "
-        "below 120 days. Counted from the close before the last track's first fill.",
-    ]
-
-
-def _conventions(market: Market) -> list[str]:
-    experiment = market.experiment
-    protocol, label = experiment.protocol, experiment.label
-    return [
-        _bars_convention(market),
-        members_convention(market),
-        "M_t: U_t, and can be bought at the fill; it masks loss, label ranks and Rank IC.",
-        f"Labels: return over {' and '.join(map(str, label.days))} trading days from {label.fill}, as {label.target}"
-        + ("." if label.shuffle is None else f", SHUFFLED within each date by seed {label.shuffle}: a control run."),
-        f"Training: at most {protocol.train} days, one in {protocol.every} used, validation {protocol.valid} days, "
-        f"refitted every {protocol.refit}; loss {_loss(protocol.loss)}; every label ends before the next part begins.",
-        *judging_conventions(market),
-        "Scores: z per date over U_t; ensembles average z-scores.",
-        CONVENTION,
-        "Where the scores come from: integrated gradients from 0, a feature's mean, summed over a day's bars; their "
-        f"mean size over {STOCKS} stocks of U_t on each of {DATES} evenly chosen test dates, of the last fold's model "
-        f"with seed {protocol.seeds[0]}; the shares of a model add up to 1.",
-    ]
-
-
-def _loss(weights: Mapping[LossName, float]) -> str:
-    """mse; or with its weights, 1 mse + 0.5 ic."""
-    return " + ".join(f"{weight:g} {name}" if len(weights) > 1 else name for name, weight in weights.items())
-
-
-def _bars_convention(market: Market) -> str:
-    """What bars are cut from, and which last ones are short."""
-    session = market.session
-    said = f"Bars: cut from the session {', '.join(session.segments)}; a missing base bar is one without trades."
-    for granularity in coarse_to_fine(market):
-        rest = session.minutes % session.minutes_of(granularity.bar) if granularity.bar != "week" else 0
-        if rest:
-            said += f" The last {granularity.name} bar of a day has {rest} minutes, what it lacks is without trades."
-    return said
-
-
 def _models(market: Market, oracle: bool) -> list[ModelFacts]:
     """Per network its single models coarse to fine, then its ensembles; an oracle; the naive composite last."""
     experiment = market.experiment
@@ -203,6 +122,7 @@ def _models(market: Market, oracle: bool) -> list[ModelFacts]:
                 granularity=reads[0] if len(reads) == 1 else None,
                 suffix=network.suffix,
                 network=_made_of(network),
+                reads=reads if len(reads) > 1 else (),
                 description=description if len(reads) == 1 else f"{description}, over {', '.join(reads)}",
             )
             for model, reads in network.models(names).items()

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from pydantic import TypeAdapter
 
 from polygrain.compute import pool
 from polygrain.config import Experiment
 from polygrain.errors import ConfigError, DataError
 from polygrain.interop import Given, score_name
 from polygrain.market.symbols import canonical_column
-from polygrain.pipeline import Job, explaining, facts, score_files, sweep_all, write_config
+from polygrain.pipeline import Job, explaining, exposing, facts, score_files, sentences, sweep_all, write_config
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.oracle import ORACLE
 from polygrain.pipeline.parquet import write_blocks, write_parquet
@@ -23,8 +24,9 @@ from polygrain.pipeline.scoring import NAIVE, Key, Scores, naive_scores, scored_
 from polygrain.plugins import use
 from polygrain.progress import Progress
 from polygrain.report.facts import FILE as FACTS_FILE
-from polygrain.report.facts import Detail, ModelFacts, ReportFacts
+from polygrain.report.facts import Detail, ModelFacts, ReportFacts, Said
 from polygrain.report.page import write_report
+from polygrain.report.words import Text, chinese
 from polygrain.sources.ingest import ingest
 from polygrain.store.commit import JSON, code_fingerprint, commit_json, fingerprint, locked
 from polygrain.store.panel import Array, from_table
@@ -33,9 +35,10 @@ from polygrain.store.panel import Array, from_table
 SCHEMA = pl.Schema(score_files.SCHEMA | {"score": pl.Float64})
 _OUTPUTS = ("scores.parquet", "seed_scores.parquet", "explain.parquet")
 _CODE = ("pipeline", "samples.labels", "universe", "market", "store", "evaluation", "execution", "interop")
-_NO_NETWORKS = (
+_NO_NETWORKS = Text(
     "Tables 1, 2 and 4 to 7, figures 4 to 9, spreads over seeds and where scores come from are about networks: these "
-    "scores are from elsewhere."
+    "scores are from elsewhere.",
+    "表 1、2、4 至 7，图 4 至 9，种子间差异和得分来源都是关于网络的：这里的得分是外来的。",
 )
 
 
@@ -216,24 +219,28 @@ def _facts(job: Job, given: Given, placed: Placed, evaluated: pl.DataFrame) -> R
     market, experiment, trials = job.market, job.experiment, job.trials.read()
     universes = [name for name in experiment.evaluation.universes if name in evaluated["universe"]]
     oracle = ORACLE in evaluated["model"]
-    left_out = job.manifest.facts.get("missing", [])
-    assert isinstance(left_out, list)
-    lacking = [*placed.missing, *given.notes, *map(str, left_out), _NO_NETWORKS]
+    left_out = TypeAdapter(list[Said]).validate_python(job.manifest.facts.get("missing", []))
+    lacking = [*(Text(note, chinese(note)) for note in (*placed.missing, *given.notes)), *left_out, _NO_NETWORKS]
     names = list(dict.fromkeys(model for model, _ in given.keys))
     said = f"from {given.name}, {given.said}"
     labels = tuple(dict.fromkeys(label_days for _, label_days in given.keys))
     asked = any(labels) or not experiment.source.simulated
     if not asked:
-        lacking.append("The oracle scores a label's days; give the scores label_days to have it beside them.")
+        lacking.append(
+            Text(
+                "The oracle scores a label's days; give the scores label_days to have it beside them.",
+                "全知者按标签天数打分；给出 label_days 才能与之并列。",
+            )
+        )
     return ReportFacts(
         name=experiment.name,
         note=experiment.note,
         simulated=experiment.source.simulated,
         predictable=experiment.source.predictable,
         data=(*facts.data(market, {}), *_details(given, placed)),
-        notes=(*market.store.facts.notes, *market.quotes.notes),
+        notes=facts.notes(market),
         conventions=tuple(_conventions(market)),
-        missing=tuple(facts.gaps(market, lacking, universes, oracle or not asked)),
+        missing=(*lacking, *sentences.gaps(market, [], universes[0], oracle or not asked)),
         models=(*(ModelFacts(name=name, kind="given", description=said) for name in names), *facts.references(oracle)),
         label_days=labels,
         rebalance=experiment.evaluation.rebalance[0],
@@ -245,7 +252,7 @@ def _facts(job: Job, given: Given, placed: Placed, evaluated: pl.DataFrame) -> R
         seeds=(),
         stages=facts.stage_times(job.manifest),
         configurations=facts.configurations(trials),
-        lock=facts.lock_box(market, trials),
+        lock=sentences.lock(market, trials),
     )
 
 
@@ -256,13 +263,26 @@ def _details(given: Given, placed: Placed) -> list[Detail]:
     ]
 
 
-def _conventions(market: Market) -> list[str]:
+def _conventions(market: Market) -> list[Text]:
     return [
-        "Scores are from elsewhere and taken as they are. One of date t counts as known at t's close; whether it was, "
-        "no file can show.",
-        facts.members_convention(market),
-        "M_t: U_t, and can be bought at the fill; Rank IC looks at those of it that have a score.",
-        *facts.judging_conventions(market),
-        "Top 10%: a tenth of the whole universe; stocks without a score count, but cannot be chosen.",
-        "The headline is the first score of the file, whatever comes out.",
+        Text(
+            "Scores are from elsewhere and taken as they are. One of date t counts as known at t's close; whether it "
+            "was, no file can show.",
+            "得分是外来的，照原样采用。日期 t 的得分视为 t 日收盘时已知；是否如此，文件无从证明。",
+        ),
+        sentences.scored(market),
+        Text(
+            "M_t: U_t, and can be bought at the fill; Rank IC looks at those of it that have a score.",
+            "M_t：U_t 中成交时买得进的股票；Rank IC 只计其中有得分的。",
+        ),
+        *sentences.judged(market),
+        exposing.CONVENTION,
+        Text(
+            "Top 10%: a tenth of the whole universe; stocks without a score count, but cannot be chosen.",
+            "前 10%：整个选股范围的十分之一；没有得分的股票计入总数，但不会被选中。",
+        ),
+        Text(
+            "The headline is the first score of the file, whatever comes out.",
+            "首页主角是文件中的第一个得分，无论结果如何。",
+        ),
     ]

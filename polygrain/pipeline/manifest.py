@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 from pydantic import TypeAdapter, ValidationError
 
 from polygrain.errors import DataError
+from polygrain.report.facts import Said
 from polygrain.spec import Spec
 from polygrain.store.commit import JSON, commit_json, file_fingerprint, locked
 from polygrain.version import __version__
@@ -31,7 +32,7 @@ class _Facts(Spec):
     name: str
     plugins: dict[str, str] = {}
     models: dict[str, dict[str, int]] = {}
-    missing: list[str] = []
+    missing: list[Said] = []
 
 
 Scored: TypeAlias = Literal["test", "validation"]

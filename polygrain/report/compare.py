@@ -18,15 +18,16 @@ import polars as pl
 
 from polygrain.errors import DataError
 from polygrain.evaluation import statistics
+from polygrain.report.answers import threshold
 from polygrain.report.conventions import conventions_line, conventions_line_zh, pairs_line, pairs_line_zh
 from polygrain.report.facts import FILE, ReportFacts
-from polygrain.report.figures import LEG_TITLES, SELECTION_TITLES, Figure, label, layout, line, rounded
-from polygrain.report.overview import threshold
+from polygrain.report.figures import LEG_TITLES, SELECTION_TITLES, Figure, Group, label, layout, line, looks, rounded
 from polygrain.report.page import csv_bytes, manifest_text, render, score_span
 from polygrain.report.results import SELECTIONS, Case, Evaluation, Navs, read_evaluation
 from polygrain.report.rows import FACTOR_COLUMNS, Row, common, compared, factor_row, seed_std
 from polygrain.report.tables import JUDGED, Table, cases, in_order, table_of
 from polygrain.report.views import Heading, View, view, view_of
+from polygrain.report.words import Text
 from polygrain.store.commit import commit_bytes
 from polygrain.store.panel import Array
 
@@ -90,7 +91,7 @@ class Comparison:
         return threshold(len(self.pairs))
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self) -> tuple[Text, ...]:
         """The notes of all runs, each once."""
         return tuple(dict.fromkeys(note for run in self.runs for note in run.facts.notes))
 
@@ -288,7 +289,7 @@ def _views(comparison: Comparison, mark: str) -> Iterator[tuple[View, str, str]]
         yield view_of(table, pairs[0].base.facts, filled), *_conventions(pairs, comparison, mark)
 
 
-def _alone(comparison: Comparison) -> Iterator[tuple[View, str, str, tuple[str, ...]]]:
+def _alone(comparison: Comparison) -> Iterator[tuple[View, str, str, tuple[Text, ...]]]:
     """By run what stands in no pair, on its own dates; its conventions in both languages, and its notes."""
     for run, alone in zip(comparison.runs, comparison.alone):
         if alone:
@@ -298,7 +299,7 @@ def _alone(comparison: Comparison) -> Iterator[tuple[View, str, str, tuple[str, 
             yield view(table, run.facts), conventions_line(*made), conventions_line_zh(*made), tuple(run.facts.notes)
 
 
-def _figures(comparison: Comparison) -> list[Figure]:
+def _figures(comparison: Comparison) -> Group:
     """Running sum of the daily difference of Rank ICs, by two runs and label; over labels and naive ones in each."""
     found = []
     for pairs in comparison.blocks():
@@ -307,11 +308,13 @@ def _figures(comparison: Comparison) -> list[Figure]:
             for pair in pairs:
                 if pair.case.label_days in (label_days, 0):
                     model = pair.run.facts.model(pair.case.model)
-                    days, total = list(pair.days), rounded(pair.total, 4)
-                    figure.add_trace(line(pair.run.evaluation, model, days, total, ".3f"))
+                    drawn, total = looks(pair.run.facts.models), rounded(pair.total, 4)
+                    headline = pair.run.facts.headline
+                    figure.add_trace(line(drawn, model, pair.days, total, ".3f", headline=headline))
             choice = f"{label(label_days)}, {pairs[0].title}"
-            found.append(Figure("cumulative_difference", "cumulative_difference", (choice,), figure))
-    return found
+            found.append(Figure("cumulative_difference", (choice,), figure))
+    title = Text("Cumulative difference of Rank IC", "累计 Rank IC 之差")
+    return Group("cumulative_difference", title, tuple(found))
 
 
 def _text(shown: View) -> Iterator[str]:
@@ -341,7 +344,7 @@ def lines(comparison: Comparison) -> Iterator[str]:
     yield from ("", "What differs" if comparison.differing else "Nothing differs in what the runs say of themselves.")
     for key, values in comparison.differing:
         yield f"  {key}: " + " | ".join(f"{run.name}: {value}" for run, value in zip(comparison.runs, values))
-    yield from ("", *comparison.notes)
+    yield from ("", *(note.en for note in comparison.notes))
 
 
 def write(comparison: Comparison, path: Path) -> None:
@@ -360,7 +363,7 @@ def write(comparison: Comparison, path: Path) -> None:
         "notes": comparison.notes,
         "csv": path.with_suffix(".csv").name,
     }
-    html = render("compare.html", content, _figures(comparison))
+    html = render("compare.html", content, [_figures(comparison)])
     names = pl.DataFrame([{"base": pair.base.name, "run": pair.run.name} for pair in comparison.pairs])
     frame = _table(comparison.pairs, _headings(comparison.threshold)).frame
     commit_bytes(path.with_suffix(".csv"), csv_bytes(pl.concat([names, frame], how="horizontal")))

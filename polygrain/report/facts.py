@@ -4,22 +4,32 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ValidationError
+from pydantic import BeforeValidator, ValidationError
 
 from polygrain.errors import DataError
+from polygrain.report.words import Text
 from polygrain.spec import Spec
 
 FILE = "report_facts.json"
+
+
+def _in_english(value: object) -> object:
+    return Text(value) if isinstance(value, str) else value
+
+
+Said = Annotated[Text, BeforeValidator(_in_english)]
+"""A text in both languages; one string is a text without Chinese, as earlier runs wrote them."""
 
 
 class ModelFacts(Spec):
     """One scored model. `name` is its key in rank_ic.parquet and nav.parquet.
 
     `kind` "single" reads one granularity, which `granularity` names, "mixed" several at once; `network` is the kind of
-    network; `suffix` is "" for the plain GRU, else "biagru", "agru", ...; a score from elsewhere has kind "given"; the
-    naive composite has kind "naive" and label_days 0 in the tables, the oracle of a simulated market kind "oracle".
+    network; `suffix` is "" for the plain GRU, else "biagru", "agru", ...; `reads` are the granularities of several that
+    it reads at once, coarse to fine; a score from elsewhere has kind "given"; the naive composite has kind "naive" and
+    label_days 0 in the tables, the oracle of a simulated market kind "oracle".
     """
 
     name: str
@@ -27,6 +37,7 @@ class ModelFacts(Spec):
     granularity: str | None = None
     suffix: str = ""
     network: str = "single"
+    reads: tuple[str, ...] = ()
     description: str = ""
 
     @property
@@ -95,7 +106,7 @@ class ReportFacts(Spec):
     headline            the model that the first screen judges: named before the results are known, never the best one
     seeds               seeds whose scores were averaged
     folds, stages, configurations    what was trained, how long it took, what else was tried on these test dates
-    lock                a sentence on the lock box, "" where the run has none
+    lock                a sentence on the lock box, empty where the run has none
     """
 
     version: Literal[1] = 1
@@ -104,9 +115,9 @@ class ReportFacts(Spec):
     simulated: bool
     predictable: bool = True
     data: tuple[Detail, ...]
-    notes: tuple[str, ...]
-    conventions: tuple[str, ...]
-    missing: tuple[str, ...]
+    notes: tuple[Said, ...]
+    conventions: tuple[Said, ...]
+    missing: tuple[Said, ...]
     models: tuple[ModelFacts, ...]
     label_days: tuple[int, ...]
     rebalance: int
@@ -120,7 +131,7 @@ class ReportFacts(Spec):
     folds: tuple[FoldFacts, ...] = ()
     stages: tuple[StageTime, ...] = ()
     configurations: tuple[ConfigurationTried, ...] = ()
-    lock: str = ""
+    lock: Said = Text("")
 
     @property
     def naive(self) -> str | None:

@@ -1,29 +1,30 @@
-"""The run's figures as plotly figures; every trace and axis is drawn in the light palette and restyled by the page.
+"""What the report's figures share: a group's place on the page, colours, dashes, axes.
 
-A trace's `meta.hue` numbers its colour: the page maps hues to the palette of the reader's theme.
+Every trace and axis is drawn in the light palette and restyled by the page: a trace's `meta.hue` numbers its colour,
+which the page maps to the palette of the reader's theme.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import plotly.graph_objects as go
 
-from polygrain.evaluation.statistics import year_spans
 from polygrain.report.facts import ModelFacts
-from polygrain.report.results import SELECTIONS, Case, Evaluation, Navs
-from polygrain.report.rows import factor_row
+from polygrain.report.results import SELECTIONS, Case, Evaluation
 from polygrain.report.tables import JUDGED, in_order
+from polygrain.report.words import Text
 from polygrain.store.panel import Array
 
 # Okabe-Ito, darkened where white paper needs it: distinct for the colour-blind. Hue 0 is the naive composite's grey.
 PALETTE = ("#7a7a7a", "#0072b2", "#d55e00", "#009e73", "#b5478f", "#b8860b", "#3aa0dd", "#5b5ea6")
 NAIVE_HUE = 0
 REFERENCES = ("naive", "oracle")
-SYMBOLS = {"naive": "diamond", "oracle": "star"}
+PATTERNS = ("", "/", "x", ".", "-")
 DASHES = ("solid", "dot", "dash", "dashdot", "longdash")
 SELECTION_TITLES = {"top10pct": "Top 10%", "top100": "Top 100"}
 LEG_TITLES = {"net": "after costs", "gross": "before costs"}
@@ -31,17 +32,36 @@ LEG_TITLES = {"net": "after costs", "gross": "before costs"}
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the report: `name` is its file; on the page the figures of a `group` share one place, switched by
-    their `choice`, such as ("5-day label", "net")."""
+    """A figure of the report: `name` is its file; among those of its group it is found by its `choice`, such as
+    ("5-day label", "net"). `published` is the broker report's own, where it shows that choice."""
 
     name: str
-    group: str
     choice: tuple[str, ...]
     figure: go.Figure
+    published: go.Figure | None = None
 
     def json(self) -> str:
         """Canonical JSON of data and layout, the same bytes for the same figure."""
-        return json.dumps(self.figure.to_plotly_json(), sort_keys=True, ensure_ascii=False, allow_nan=False)
+        return as_json(self.figure)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Figures that share one place on the page; `lacks` says in one line what they need and the run does not have.
+
+    A group without figures stands there with that line alone, and without the line not at all.
+    """
+
+    name: str
+    title: Text
+    figures: tuple[Figure, ...]
+    lacks: Text | None = None
+    note: Text | None = None
+
+
+def as_json(figure: go.Figure) -> str:
+    """Canonical JSON of a plotly figure."""
+    return json.dumps(figure.to_plotly_json(), sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
 def label(label_days: int) -> str:
@@ -49,25 +69,42 @@ def label(label_days: int) -> str:
     return f"{label_days}-day label" if label_days else "no label named"
 
 
-def hues(models: Sequence[ModelFacts]) -> dict[str, int]:
-    """One colour per granularity or combination, so that an encoder changes the dash and not the colour."""
+def choices(label_days: Sequence[int]) -> list[tuple[int, str, str]]:
+    """Every label, selection and leg, in the order of a figure's switches."""
+    return list(product(label_days, SELECTIONS, LEG_TITLES))
+
+
+@dataclass(frozen=True)
+class Looks:
+    """How models are drawn: a colour per granularity or combination by model name, a dash or a pattern per encoder.
+
+    `encoders` are suffixes, the last one of the configuration first: it is solid, and those that it is measured against
+    are broken.
+    """
+
+    hues: Mapping[str, int]
+    encoders: tuple[str, ...]
+
+    def dash(self, model: ModelFacts) -> str:
+        """How a model's line is broken."""
+        return "dash" if model.kind in REFERENCES else DASHES[self.encoders.index(model.suffix) % len(DASHES)]
+
+    def pattern(self, model: ModelFacts) -> str:
+        """What a model's bars are filled with; "" is plain."""
+        return "" if model.kind in REFERENCES else PATTERNS[self.encoders.index(model.suffix) % len(PATTERNS)]
+
+
+def looks(models: Sequence[ModelFacts], others: Sequence[ModelFacts] = ()) -> Looks:
+    """How models are drawn, in the colours and dashes that `others` have, which are drawn elsewhere on the page."""
     bases: dict[str, int] = {}
-    found: dict[str, int] = {}
-    for model in models:
+    hues: dict[str, int] = {}
+    for model in (*others, *models):
         if model.kind in REFERENCES:
-            found[model.name] = NAIVE_HUE
+            hues[model.name] = NAIVE_HUE
         else:
-            found[model.name] = bases.setdefault(model.base, 1 + len(bases) % (len(PALETTE) - 1))
-    return found
-
-
-def _dashes(models: Sequence[ModelFacts]) -> dict[str, str]:
-    """Solid for the last encoder of the configuration, broken for those it is measured against."""
-    suffixes = list(dict.fromkeys(model.suffix for model in reversed(models) if model.kind not in REFERENCES))
-    return {
-        model.name: "dash" if model.kind in REFERENCES else DASHES[suffixes.index(model.suffix) % len(DASHES)]
-        for model in models
-    }
+            hues[model.name] = bases.setdefault(model.base, 1 + len(bases) % (len(PALETTE) - 1))
+    suffixes = [model.suffix for model in (*others[::-1], *models[::-1]) if model.kind not in REFERENCES]
+    return Looks(hues, tuple(dict.fromkeys(suffixes)))
 
 
 def layout(y_title: str, y_format: str) -> go.Layout:
@@ -83,21 +120,24 @@ def layout(y_title: str, y_format: str) -> go.Layout:
     )
 
 
-def line(evaluation: Evaluation, model: ModelFacts, x: list[str], y: list[float | None], y_format: str) -> go.Scatter:
-    """A model's line over dates, in its colour and dash; that of the headline model is thicker."""
-    hue = hues(evaluation.facts.models)[model.name]
-    headline = model.name == evaluation.facts.headline
+def line(
+    drawn: Looks,
+    model: ModelFacts,
+    x: Sequence[str | int],
+    y: Sequence[float | None],
+    y_format: str,
+    *,
+    headline: str = "",
+) -> go.Scatter:
+    """A model's line over dates or numbers; that of the headline is thicker."""
+    hue = drawn.hues[model.name]
     return go.Scatter(
         name=model.name,
         x=x,
         y=y,
         mode="lines",
         connectgaps=True,
-        line={
-            "color": PALETTE[hue],
-            "dash": _dashes(evaluation.facts.models)[model.name],
-            "width": 3 if headline else 1.6,
-        },
+        line={"color": PALETTE[hue], "dash": drawn.dash(model), "width": 3 if model.name == headline else 1.6},
         meta={"hue": hue},
         hovertemplate=f"%{{y:{y_format}}}",
     )
@@ -108,141 +148,13 @@ def rounded(values: Array, digits: int) -> list[float | None]:
     return [round(float(value), digits) if np.isfinite(value) else None for value in values]
 
 
-def _shown(evaluation: Evaluation, label_days: int) -> list[tuple[ModelFacts, Case]]:
+def shown(evaluation: Evaluation, label_days: int) -> list[tuple[ModelFacts, Case]]:
     """Every model of one label in table order, the naive composite first so that it is drawn beneath."""
     models = in_order(evaluation.facts.models, ("naive", *JUDGED))
     models.sort(key=lambda model: model.kind != "naive")
-    return [(model, evaluation.case(model.name, 0 if model.kind == "naive" else label_days)) for model in models]
+    return [(model, case_of(evaluation, model, label_days)) for model in models]
 
 
-def rank_ic_by_model(evaluation: Evaluation) -> list[Figure]:
-    """Mean Rank IC with two Newey-West standard errors on each side, a row per model; one figure per label."""
-    figures = []
-    for label_days in evaluation.facts.label_days:
-        # From the bottom: the naive composite, an oracle, then the last model of the tables up to the first.
-        oracle = [
-            (model, evaluation.case(model.name, label_days)) for model in in_order(evaluation.facts.models, ("oracle",))
-        ]
-        shown = [*_shown(evaluation, label_days), *oracle]
-        shown = [pair for pair in shown if pair[0].kind == "naive"] + [
-            pair for pair in shown[::-1] if pair[0].kind != "naive"
-        ]
-        rows = [(model, factor_row(evaluation, case)) for model, case in shown if evaluation.series(case) is not None]
-        hue = hues(evaluation.facts.models)
-        figure = go.Figure(layout=layout("", ""))
-        for position, (model, row) in enumerate(rows):
-            color = PALETTE[hue[model.name]]
-            error = row["rank_ic_se"]
-            figure.add_scatter(
-                name=model.name,
-                x=[row["rank_ic"]],
-                y=[position],
-                mode="markers",
-                marker={"color": color, "size": 10, "symbol": SYMBOLS.get(model.kind, "circle")},
-                error_x={
-                    "array": [2 * error if isinstance(error, float) else None],
-                    "thickness": 2,
-                    "width": 0,
-                    "color": color,
-                },
-                meta={"hue": hue[model.name]},
-                hovertemplate="%{x:.4f} ± %{error_x.array:.4f}",
-            )
-            if model.kind == "naive" and isinstance(row["rank_ic"], float):
-                figure.add_vline(x=row["rank_ic"], line={"dash": "dot", "width": 1.5, "color": color})
-        names = [model.name for model, _ in rows]
-        figure.update_layout(
-            height=90 + 30 * len(rows),
-            hovermode="closest",
-            showlegend=False,
-            xaxis={
-                "type": "linear",
-                "tickformat": ".3~f",
-                "title": {"text": "mean Rank IC ± 2 SE"},
-                "showgrid": True,
-                "rangemode": "tozero",
-            },
-            yaxis={
-                "tickvals": list(range(len(names))),
-                "ticktext": names,
-                "title": None,
-                "automargin": True,
-                "tickformat": None,
-                "zeroline": False,
-            },
-            margin={"b": 48},
-        )
-        figures.append(Figure(f"rank_ic_by_model_{label_days}d", "rank_ic_by_model", (label(label_days),), figure))
-    return figures
-
-
-def cumulative_rank_ic(evaluation: Evaluation) -> list[Figure]:
-    """Running sum of the daily Rank IC, every model and the naive composite; one figure per label."""
-    figures = []
-    for label_days in evaluation.facts.label_days:
-        figure = go.Figure(layout=layout("cumulative Rank IC", ".1f"))
-        for model, case in _shown(evaluation, label_days):
-            series = evaluation.series(case)
-            if series is None:
-                continue
-            days = [day.isoformat() for day in series.days]
-            total = np.cumsum(np.nan_to_num(series.rank_ic))
-            figure.add_trace(line(evaluation, model, days, rounded(total, 4), ".2f"))
-        figures.append(Figure(f"cumulative_rank_ic_{label_days}d", "cumulative_rank_ic", (label(label_days),), figure))
-    return figures
-
-
-def relative_nav(navs: Navs, leg: str) -> Array:
-    """NAV_p / NAV_b − 1 by day from the base of the common span, mean over tracks."""
-    ratio = navs.leg(leg) / navs.benchmark
-    mean: Array = (ratio / ratio[:, :1]).mean(axis=0) - 1
-    return mean
-
-
-def cumulative_excess(evaluation: Evaluation) -> list[Figure]:
-    """NAV of the portfolio over NAV of the benchmark, mean over tracks, after and before costs."""
-    figures = []
-    for label_days in evaluation.facts.label_days:
-        for selection in SELECTIONS:
-            for leg in LEG_TITLES:
-                figure = go.Figure(layout=layout("cumulative excess", ".0%"))
-                for model, case in _shown(evaluation, label_days):
-                    navs = evaluation.navs(case, selection)
-                    if navs is None:
-                        continue
-                    days = [day.isoformat() for day in navs.days]
-                    figure.add_trace(line(evaluation, model, days, rounded(relative_nav(navs, leg), 5), ".1%"))
-                if figure.data:
-                    name = f"cumulative_excess_{selection}_{leg}_{label_days}d"
-                    choice = (label(label_days), SELECTION_TITLES[selection], LEG_TITLES[leg])
-                    figures.append(Figure(name, "cumulative_excess", choice, figure))
-    return figures
-
-
-def latest_year(evaluation: Evaluation) -> list[Figure]:
-    """Figure 10: the same from the last close before the latest year, whose first close is 1."""
-    figures = []
-    for label_days in evaluation.facts.label_days:
-        for selection in SELECTIONS:
-            for leg in LEG_TITLES:
-                figure = go.Figure(layout=layout("NAV over benchmark NAV", ".2f"))
-                for model, case in _shown(evaluation, label_days):
-                    navs = evaluation.navs(case, selection)
-                    if navs is None or len(navs.days) < 2:
-                        continue
-                    span = list(year_spans(navs.days).values())[-1]
-                    days = [day.isoformat() for day in navs.days[span]]
-                    ratio = 1 + relative_nav(navs.part(span), leg)
-                    figure.add_trace(line(evaluation, model, days, rounded(ratio, 5), ".3f"))
-                if figure.data:
-                    name = f"figure10_latest_year_{selection}_{leg}_{label_days}d"
-                    choice = (label(label_days), SELECTION_TITLES[selection], LEG_TITLES[leg])
-                    figures.append(Figure(name, "latest_year", choice, figure))
-    return figures
-
-
-LINE_FIGURES: tuple[Callable[[Evaluation], list[Figure]], ...] = (
-    rank_ic_by_model,
-    cumulative_rank_ic,
-    cumulative_excess,
-)
+def case_of(evaluation: Evaluation, model: ModelFacts, label_days: int) -> Case:
+    """A model's case at a label; the naive composite has the same scores for all of them."""
+    return evaluation.case(model.name, 0 if model.kind == "naive" else label_days)

@@ -8,19 +8,29 @@ from urllib.parse import quote
 import numpy as np
 import plotly.graph_objects as go
 
-from polygrain.report.figures import PALETTE, Figure, hues, label
+from polygrain.report.figures import PALETTE, Figure, Group, label, looks
 from polygrain.report.results import Evaluation, Shares
+from polygrain.report.words import Text
 from polygrain.store.panel import Array
 
+NOTE = Text(
+    "A network’s own scores, by integrated gradients: a cell is the share that a feature of one day of the look-back "
+    "has in how far they move, a bar the feature’s share over all days; the shares of a model add up to 100%. How many "
+    "dates and stocks are looked at stands under Conventions. A share says nothing of the sign, nor of whether the "
+    "scores are any good. File: explain.parquet",
+    "用积分梯度法看单个网络自身的打分：一格表示回看期内某一天的某个特征对打分变动的贡献占比，横条是该特征在各天的合计；"
+    "一个模型的占比之和为 100%。考察了多少日期和股票，见口径一节。占比不说明方向，也不说明打分好不好。"
+    "文件：explain.parquet",
+)
 # In pixels: a feature's row, and what lies between two granularities (a row of dates, the next one's name).
 _ROW, _GAP, _TOP, _BELOW = 17, 70, 34, 100
 # Across: the days, and the bars beside them.
 _DAYS, _SUMS = (0.0, 0.74), (0.78, 1.0)
 
 
-def origins(evaluation: Evaluation) -> list[Figure]:
+def origins(evaluation: Evaluation) -> Group:
     """A figure per label and model, one granularity below the other; the largest features of each stand on top."""
-    hue = hues(evaluation.facts.models)
+    hue = looks(evaluation.facts.models).hues
     figures = []
     for label_days in evaluation.facts.label_days:
         for model in evaluation.facts.models:
@@ -29,8 +39,8 @@ def origins(evaluation: Evaluation) -> list[Figure]:
                 # Quoted: the name is part of a file's.
                 name = f"origins_{quote(model.name, safe='')}_{label_days}d"
                 figure = _figure(shares, hue[model.name], evaluation.facts.weekly)
-                figures.append(Figure(name, "origins", (label(label_days), model.name), figure))
-    return figures
+                figures.append(Figure(name, (label(label_days), model.name), figure))
+    return Group("origins", Text("Where the scores come from", "得分来源"), tuple(figures), note=NOTE)
 
 
 def _figure(shares: Sequence[Shares], hue: int, weekly: Sequence[str]) -> go.Figure:

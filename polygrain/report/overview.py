@@ -1,215 +1,206 @@
-"""The first screen: is it good, and against what."""
+"""The first screen: is it good, stable and tradable, which model to use, and the models beside each other."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
+from markupsafe import Markup
+
+from polygrain.report.answers import (
+    Answer,
+    Steadiness,
+    Tone,
+    errors_of,
+    good,
+    named,
+    stable,
+    steadiness,
+    threshold,
+    tradable,
+    which,
+)
+from polygrain.report.candidates import Candidate, Portfolio, candidate, candidates
 from polygrain.report.facts import ReportFacts
-from polygrain.report.results import Case, Evaluation
-from polygrain.report.rows import Comparison, Row, against_naive, factor_row
+from polygrain.report.figures import NAIVE_HUE, looks
+from polygrain.report.results import Evaluation
+from polygrain.report.still import Scale, interval
 from polygrain.report.views import number
+from polygrain.report.words import Text
 
-LEVEL = 0.05
 # Public replications on real A-shares reach .05-.07 and the broker's report .12: more than this is first a leak.
 SUSPICIOUS_RANK_IC = 0.15
 FEW_PERIODS = 24
+# Models beside the naive composite: what a screen of 900 pixels holds.
+MOST_LINES = 9
+_STRIP = 150
 
 
 @dataclass(frozen=True)
-class Tile:
-    """One figure of the first screen with the line beneath it."""
+class Line:
+    """A model on the first screen; `role` is headline, naive or "", `strip` its Rank IC ± 2 errors drawn to scale,
+    `seeds` what seeds differ by, "" with one.
 
-    title: str
-    title_zh: str
-    value: str
-    error: str
-    line: str
-    line_zh: str
+    A difference from the naive composite is `strong` beyond what chance explains among all models.
+    """
 
-
-@dataclass(frozen=True)
-class LabelLine:
-    """The headline model at one label: Rank IC and its difference to the naive composite, errors, net excess."""
-
-    label_days: int
+    name: Text
+    role: str
+    strip: Markup
     rank_ic: str
-    rank_ic_se: str
-    vs_naive: str
-    vs_naive_se: str
+    error: str
+    seeds: str
+    difference: str
+    difference_error: str
+    strong: bool
+    months: str
+    half_life: str
+    turnover: str
     net: str
+    break_even: str
 
 
 @dataclass(frozen=True)
 class Overview:
-    """The verdict on the headline model and the figures it rests on; `tone` is good, bad or open."""
+    """The verdict on the headline model, the answers that it rests on, and the models beside each other.
 
-    tone: str
-    verdict: str
-    verdict_zh: str
-    reason: str
-    reason_zh: str
-    tiles: tuple[Tile, ...]
-    warnings: tuple[str, ...]
-    warnings_zh: tuple[str, ...]
-    labels: tuple[LabelLine, ...]
+    `headings` are those of the models' figures; `more` counts the models that are left to the tables.
+    """
 
-
-def threshold(configurations: int) -> float:
-    """How many standard errors a difference must have: two-sided 5%, Bonferroni over the configurations tried."""
-    return NormalDist().inv_cdf(1 - LEVEL / 2 / max(configurations, 1))
+    tone: Tone
+    verdict: Text
+    warnings: tuple[Text, ...]
+    answers: tuple[Answer, ...]
+    headings: tuple[Text, ...]
+    lines: tuple[Line, ...]
+    more: int
 
 
-def _figure(row: Row, key: str) -> float | None:
-    value = row.get(key)
-    return float(value) if isinstance(value, int | float) else None
-
-
-def _excess(row: Row, leg: str) -> float | None:
-    """The top 10%'s excess: annualised, or of the whole span where that is too short."""
-    annual = _figure(row, f"top10pct_{leg}")
-    return _figure(row, f"top10pct_{leg}_period") if annual is None else annual
-
-
-def _verdict(comparison: Comparison | None, needed: float, net: float | None) -> tuple[str, str, str]:
-    if comparison is None:
-        return "open", "There is no naive composite to compare with", "没有可比的朴素合成因子"
-    better = comparison.difference > needed * comparison.error
-    if better and net is not None and net <= 0:
-        return (
-            "open",
-            "Ranks better than the naive composite, but does not earn its costs",
-            "排序优于朴素合成因子，但费后不赚钱",
-        )
-    if better:
-        return "good", "Better than the naive composite", "优于朴素合成因子"
-    if comparison.difference < -needed * comparison.error:
-        return "bad", "Worse than the naive composite", "劣于朴素合成因子"
-    return "open", "Not distinguishable from the naive composite", "与朴素合成因子无显著差别"
-
-
-def _reason(facts: ReportFacts, case: Case, comparison: Comparison | None, needed: float) -> tuple[str, str]:
-    """What the verdict rests on, in English and in Chinese."""
-    label, label_zh = "", ""
-    if case.label_days:
-        label, label_zh = f", {case.label_days}-day label", f"，{case.label_days} 日标签"
-    subject = f"{facts.headline}{label}, named before the results were known"
-    subject_zh = f"{facts.headline}{label_zh}，在结果出来之前选定"
-    if comparison is None:
-        return f"{subject}.", f"{subject_zh}。"
-    errors = abs(comparison.difference) / comparison.error if comparison.error > 0 else float("inf")
-    difference = number(comparison.difference, "difference")
-    tried, tried_zh = _tried(facts)
-    return (
-        f"{subject}: the daily Rank IC differs by {difference} on the same dates, "
-        f"{errors:.1f} standard errors. Two-sided 5% needs {needed:.2f} with {tried}.",
-        f"{subject_zh}：相同日期上每日 Rank IC 之差为 {difference}，即 {errors:.1f} 倍标准误。"
-        f"{tried_zh}，双侧 5% 需要 {needed:.2f} 倍。",
+def _verdict(better: Tone, steady: Steadiness, pays: Tone, compared: bool) -> tuple[Tone, Text]:
+    """One sentence over the three answers; what does not rank better needs no more words."""
+    if not compared:
+        return "open", Text("There is no naive composite to compare with", "没有可比的朴素合成因子")
+    if better == "bad":
+        return "bad", Text("Worse than the naive composite", "劣于朴素合成因子")
+    if better == "open":
+        return "open", Text("Not distinguishable from the naive composite", "与朴素合成因子无显著差别")
+    holds = {
+        "steady": ("steady", "稳定"),
+        "falling": ("falling over its dates", "区间内走低"),
+        "early": ("too early to call steady", "稳定与否为时尚早"),
+        "mixed": ("not shown to be steady", "是否稳定未能证明"),
+        "unsteady": ("unsteady", "不稳定"),
+    }[steady]
+    earns = {
+        "good": (" and earns its costs", "，费后有超额"),
+        "open": (", not shown to earn its costs", "，费后超额未能证明"),
+        "bad": (" but does not earn its costs", "，但费后不赚钱"),
+    }[pays]
+    whole: Tone = "good" if (steady, pays) == ("steady", "good") else "open"
+    return whole, Text(
+        f"Better than the naive composite{earns[0]}; {holds[0]}", f"优于朴素合成因子{earns[1]}；{holds[1]}"
     )
 
 
-def _tried(facts: ReportFacts) -> tuple[str, str]:
-    """How many configurations were tried, and on which dates, in English and in Chinese."""
-    searched = sum(tried.scored == "validation" for tried in facts.configurations)
-    tested = max(len(facts.configurations) - searched, 1)
-    said = f"{tested} configuration{'s' if tested > 1 else ''} tried on these dates"
-    said_zh = f"在这些日期上试过 {tested} 个配置"
-    if not searched:
-        return said, said_zh
-    return f"{said} and {searched} more on validation dates alone", f"{said_zh}，另有 {searched} 个只在验证集上试过"
-
-
-def _rank_ic_tile(title: str, title_zh: str, row: Row) -> Tile:
-    icir, win_rate = number(_figure(row, "icir"), "ratio"), number(_figure(row, "win_rate"), "share")
-    error = number(_figure(row, "rank_ic_se"), "ic")
-    return Tile(
-        title,
-        title_zh,
-        number(_figure(row, "rank_ic"), "ic"),
-        f"± {error}",
-        f"ICIR {icir} · positive on {win_rate} of dates",
-        f"ICIR {icir} · 胜率 {win_rate}",
-    )
-
-
-def _excess_tile(row: Row, naive: Row | None, days: int) -> Tile:
-    annual = _figure(row, "top10pct_net") is not None
-    gross = number(_excess(row, "gross"), "signed_percent")
-    line, line_zh = f"{gross} before costs", f"费前 {gross}"
-    if naive is not None:
-        net = number(_excess(naive, "net"), "signed_percent")
-        line, line_zh = f"{line} · naive {net} after", f"{line_zh} · 朴素合成费后 {net}"
-    title = "Top 10% excess a year, after costs" if annual else f"Top 10% excess in {days} days, after costs"
-    return Tile(
-        title,
-        "前 10% 年化超额（费后）" if annual else f"前 10% {days} 日超额（费后，未年化）",
-        number(_excess(row, "net"), "signed_percent"),
-        "",
-        line,
-        line_zh,
-    )
-
-
-def _warnings(facts: ReportFacts, row: Row) -> list[tuple[str, str]]:
-    """What to be wary of, each in English and in Chinese."""
+def _warnings(facts: ReportFacts, headline: Candidate, best: Candidate) -> tuple[Text, ...]:
+    """What to be wary of."""
     said = []
-    rank_ic, periods = _figure(row, "rank_ic"), _figure(row, "periods")
-    if not facts.simulated and rank_ic is not None and rank_ic > SUSPICIOUS_RANK_IC:
-        english = f"A Rank IC above {SUSPICIOUS_RANK_IC} on a real market is first suspected of a leak:"
-        chinese = f"真实行情上 Rank IC 高于 {SUSPICIOUS_RANK_IC}，首先应怀疑用到了未来数据："
-        said.append((f"{english} run polygrain prove.", f"{chinese}请运行 polygrain prove。"))
-    if periods is not None and periods < FEW_PERIODS:
+    if not facts.simulated and best.rank_ic > SUSPICIOUS_RANK_IC:
         said.append(
-            (
-                f"Only {periods:.0f} non-overlapping periods: the errors themselves are uncertain.",
-                f"只有 {periods:.0f} 个互不重叠的期数：标准误本身也不可靠。",
+            Text(
+                f"A Rank IC above {SUSPICIOUS_RANK_IC} on a real market is first suspected of a leak: run polygrain "
+                "prove.",
+                f"真实行情上 Rank IC 高于 {SUSPICIOUS_RANK_IC}，首先应怀疑用到了未来数据：请运行 polygrain prove。",
             )
         )
-    return said
-
-
-def _labels(evaluation: Evaluation) -> tuple[LabelLine, ...]:
-    cases = [evaluation.case(evaluation.facts.headline, label_days) for label_days in evaluation.facts.label_days]
-    rows = [factor_row(evaluation, case) for case in cases if evaluation.series(case) is not None]
-    return tuple(
-        LabelLine(
-            int(row["label_days"] or 0),
-            number(_figure(row, "rank_ic"), "ic"),
-            number(_figure(row, "rank_ic_se"), "ic"),
-            number(_figure(row, "vs_naive"), "difference"),
-            number(_figure(row, "vs_naive_se"), "ic"),
-            number(_excess(row, "net"), "signed_percent"),
+    if headline.periods < FEW_PERIODS:
+        said.append(
+            Text(
+                f"Only {headline.periods:.0f} non-overlapping periods: the errors themselves are uncertain.",
+                f"只有 {headline.periods:.0f} 个互不重叠的期数：标准误本身也不可靠。",
+            )
         )
-        for row in rows
+    return tuple(said)
+
+
+def _lines(
+    evaluation: Evaluation, headline: Candidate, naive: Candidate | None, ranked: Sequence[Candidate]
+) -> tuple[tuple[Line, ...], int]:
+    """The highest Rank ICs, the headline among them, and the naive composite last; how many are left out."""
+    kept = [each for place, each in enumerate(ranked) if place < MOST_LINES or each is headline]
+    kept = kept if len(kept) <= MOST_LINES else [*kept[: MOST_LINES - 1], kept[-1]]
+    shown = [*kept, *([naive] if naive else [])]
+    needed = threshold(len(ranked) * max(len(evaluation.facts.configurations), 1))
+    ends = [each.rank_ic + sign * 2 * each.error for each in shown for sign in (-1, 1)]
+    scale = Scale(min(0.0, *ends), max(0.0, *ends), 6, _STRIP - 6)
+    hues = looks(evaluation.facts.models).hues
+    lines = []
+    for each in shown:
+        role = "naive" if each is naive else "headline" if each is headline else ""
+        hue = NAIVE_HUE if each is naive else hues[each.case.model]
+        strip = interval(scale, each.rank_ic, 2 * each.error, hue, naive.rank_ic if naive else None)
+        lines.append(_line(each, role, strip, needed))
+    return tuple(lines), len(ranked) - len(kept)
+
+
+def _line(each: Candidate, role: str, strip: Markup, needed: float) -> Line:
+    held, paired = each.portfolio, each.naive
+    life = each.half_life
+    return Line(
+        named(each.case),
+        role,
+        strip,
+        number(each.rank_ic, "ic"),
+        f"± {number(each.error, 'ic')}",
+        "" if each.seed_std is None else number(each.seed_std, "ic"),
+        number(paired.difference if paired else None, "difference"),
+        f"± {number(paired.error, 'ic')}" if paired else "",
+        paired is not None and abs(errors_of(paired.difference, paired.error)) > needed,
+        f"{each.months[0]} / {each.months[1]}",
+        "–" if life is None else f"> {max(each.by_horizon)}" if math.isinf(life) else number(life, "tenths"),
+        number(held.turnover if held else None, "tenths"),
+        number(held.net if held else None, "signed_percent"),
+        "–" if held is None or held.break_even is None else f"{held.break_even:.2%}".replace("-", "−"),
+    )
+
+
+def _headings(held: Portfolio | None) -> tuple[Text, ...]:
+    """Excess and turnover of less than 120 days are those of the days alone."""
+    annual = held is None or held.annual
+    days = 0 if held is None else held.days
+    return (
+        Text("Rank IC"),
+        Text("against naive", "与朴素合成之差"),
+        Text("months above 0", "大于 0 的月份"),
+        Text("half-life, days", "排序半衰期（日）"),
+        Text("turnover a year", "年换手") if annual else Text(f"turnover in {days} days", f"{days} 日换手"),
+        Text("Top 10% a year, net", "前 10% 年化费后")
+        if annual
+        else Text(f"Top 10% in {days} days, net", f"前 10% {days} 日费后"),
+        Text("break-even cost", "盈亏平衡费用"),
     )
 
 
 def overview(evaluation: Evaluation) -> Overview | None:
-    """The verdict for the headline model at the first label; None where it was not evaluated."""
+    """The first screen for the headline model at the first label; None where it was not evaluated there."""
     facts = evaluation.facts
+    ranked = candidates(evaluation)
     case = evaluation.case(facts.headline, facts.label_days[0])
-    if evaluation.series(case) is None:
+    headline = next((each for each in ranked if each.case == case), None)
+    if headline is None:
         return None
-    row, naive_case = factor_row(evaluation, case), evaluation.naive_case()
-    naive = factor_row(evaluation, naive_case) if naive_case and evaluation.series(naive_case) else None
-    comparison = against_naive(evaluation, case)
-    needed = threshold(len(facts.configurations))
-    tiles = [_rank_ic_tile("Rank IC of the model", "模型 Rank IC", row)]
-    if naive is not None and comparison is not None:
-        tiles.append(_rank_ic_tile("Rank IC of the naive composite", "朴素合成 Rank IC", naive))
-        error = f"± {number(comparison.error, 'ic')}"
-        line = "paired by date; ± is one standard error"
-        line_zh = "按日配对；± 为一倍标准误"
-        tiles.append(Tile("Difference", "之差", number(comparison.difference, "difference"), error, line, line_zh))
-    navs = evaluation.navs(case, "top10pct")
-    if navs is not None:
-        tiles.append(_excess_tile(row, naive, len(navs.days) - 1))
-    warnings = _warnings(facts, row)
+    naive_case = evaluation.naive_case()
+    naive = None if naive_case is None else candidate(evaluation, naive_case)
+    better, steady, pays = good(facts, headline), stable(headline), tradable(facts, headline, naive)
+    tone, verdict = _verdict(better.tone, steadiness(headline), pays.tone, headline.naive is not None)
+    lines, more = _lines(evaluation, headline, naive, ranked)
     return Overview(
-        *_verdict(comparison, needed, _excess(row, "net")),
-        *_reason(facts, case, comparison, needed),
-        tuple(tiles),
-        tuple(english for english, _ in warnings),
-        tuple(chinese for _, chinese in warnings),
-        _labels(evaluation),
+        tone,
+        verdict,
+        _warnings(facts, headline, ranked[0]),
+        (better, steady, pays, which(evaluation, headline, ranked)),
+        _headings(headline.portfolio),
+        lines,
+        more,
     )

@@ -12,17 +12,19 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
+import plotly.graph_objects as go
 import plotly.offline
 import polars as pl
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from polygrain.errors import DataError
-from polygrain.report.bars import BAR_FIGURES
+from polygrain.report.bars import A_YEAR
 from polygrain.report.conventions import conventions_line, conventions_line_zh
-from polygrain.report.figures import LINE_FIGURES, PALETTE, Figure, latest_year
-from polygrain.report.origins import origins
+from polygrain.report.figures import PALETTE, Group, as_json
+from polygrain.report.gallery import gallery
 from polygrain.report.overview import overview
 from polygrain.report.quality import quality
 from polygrain.report.recovered import recovered
@@ -40,88 +42,73 @@ NOT_PRINTED = (
     "figure8_top10pct_by_year_gross",
     "figure9_top100_by_year_gross",
 )
-FIGURE_TITLES = {
-    "rank_ic_by_model": ("Rank IC by model", "各模型 Rank IC"),
-    "cumulative_rank_ic": ("Cumulative Rank IC", "累计 Rank IC"),
-    "cumulative_excess": ("Cumulative excess: portfolio NAV over benchmark NAV", "累计超额（组合净值 / 基准净值）"),
-    "excess_of_singles": ("Figures 4 and 5 · Excess, one granularity", "图 4、5 · 单一颗粒度超额"),
-    "excess_of_combinations": ("Figures 6 and 7 · Excess, several granularities", "图 6、7 · 多颗粒度超额"),
-    "excess_by_year": ("Figures 8 and 9 · Excess by year, several granularities", "图 8、9 · 多颗粒度分年度超额"),
-    "latest_year": ("Figure 10 · Relative NAV of the latest year", "图 10 · 最近一年相对净值"),
-    "origins": ("Where the scores come from", "得分来源"),
-    "cumulative_difference": ("Cumulative difference of Rank IC", "累计 Rank IC 之差"),
-}
-FIGURE_NOTES = {
-    "origins": (
-        "A network’s own scores, by integrated gradients: a cell is the share that a feature of one day of the "
-        "look-back has in how far they move, a bar the feature’s share over all days; the shares of a model add up to "
-        "100%. How many dates and stocks are looked at stands under Conventions. A share says nothing of the sign, "
-        "nor of whether the scores are any good. File: explain.parquet",
-        "用积分梯度法看单个网络自身的打分：一格表示回看期内某一天的某个特征对打分变动的贡献占比，横条是该特征在各天的合计；"
-        "一个模型的占比之和为 100%。考察了多少日期和股票，见口径一节。占比不说明方向，也不说明打分好不好。"
-        "文件：explain.parquet",
-    ),
-}
 # In the head: before the first paint. At the end: once the page stands.
 SCRIPTS = ("tables.js", "switches.js", "charts.js")
-# Pixels that a figure has on a desk: beside the tiles of the first screen, and elsewhere.
-HALF, WHOLE = 600, 1168
+# Pixels that a figure has on a desk.
+WHOLE = 1168
 _DARK = ("#9a9a9a", "#56b4e9", "#f0884a", "#2fc79b", "#e08cc0", "#e0b84a", "#8fd0f5", "#a5a8f0")
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Where the figures of one group stand; `switches` are the choices, one row of buttons each; `note` or "".
+    """Where the figures of one group stand; `switches` are the choices, one row of buttons each.
 
-    `still` is its first figure as it stands until plotly has drawn it, `height` what the figure needs then.
+    `still` is its first figure as it stands until plotly has drawn it, `height` what the figure needs then;
+    `published` is the first choice of which the broker report has a figure, and that figure, drawn the same way.
     """
 
-    group: str
-    title: str
-    title_zh: str
+    group: Group
     switches: tuple[tuple[str, ...], ...]
     height: int
     still: Markup
-    note: str
-    note_zh: str
+    published: tuple[tuple[str, ...], Markup] | None
 
 
-def figures(evaluation: Evaluation) -> list[Figure]:
-    """Every figure that the run has results for."""
-    return [figure for make in (*LINE_FIGURES, *BAR_FIGURES, latest_year, origins) for figure in make(evaluation)]
-
-
-def _slots(made: Sequence[Figure]) -> dict[str, Slot]:
+def _slots(groups: Sequence[Group]) -> dict[str, Slot]:
+    """By name, of the groups that have a figure or a line that says what they lack."""
     slots = {}
-    for group in dict.fromkeys(figure.group for figure in made):
-        drawn = [figure for figure in made if figure.group == group]
-        switches = tuple(tuple(dict.fromkeys(options)) for options in zip(*(figure.choice for figure in drawn)))
-        first = drawn[0].figure
-        place = (int(first.layout.height), still(first, HALF if group == "rank_ic_by_model" else WHOLE))
-        slots[group] = Slot(group, *FIGURE_TITLES[group], switches, *place, *FIGURE_NOTES.get(group, ("", "")))
+    for group in groups:
+        switches = tuple(tuple(dict.fromkeys(options)) for options in zip(*(each.choice for each in group.figures)))
+        height, drawn, published = 0, Markup(""), None
+        if group.figures:
+            first = group.figures[0].figure
+            height, drawn = int(first.layout.height), still(first, WHOLE)
+        for each in group.figures[::-1]:
+            if each.published is not None:
+                published = (each.choice, still(each.published, WHOLE))
+        if group.figures or group.lacks:
+            slots[group.name] = Slot(group, switches, height, drawn, published)
     return slots
 
 
-def _payload(made: Sequence[Figure]) -> Markup:
+def _payload(groups: Sequence[Group]) -> Markup:
     """The figures as one JSON text; equal date axes are kept once, and nothing in it can end the script element.
 
-    `words` holds the Chinese of the titles of axes.
+    `words` holds the Chinese of the titles of axes and of choices.
     """
     axes: list[str] = []
-    words: dict[str, str] = {}
-    listed = []
-    for figure in made:
-        content = json.loads(figure.json())
-        for trace in content["data"]:
+    options = {option for group in groups for figure in group.figures for option in figure.choice}
+    words = {word: chinese(word) for word in (A_YEAR, *sorted(options)) if chinese(word)}
+
+    def content(figure: go.Figure) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(as_json(figure))
+        for trace in found["data"]:
             axis = json.dumps(trace["x"])
             if axis not in axes:
                 axes.append(axis)
             trace["x"] = axes.index(axis)
         titles = [
-            axis["title"].get("text") for key, axis in content["layout"].items() if "axis" in key if "title" in axis
+            axis["title"].get("text") for key, axis in found["layout"].items() if "axis" in key if "title" in axis
         ]
-        words |= {title: chinese(title) for title in titles if title}
-        listed.append({"group": figure.group, "choice": list(figure.choice), **content})
+        words.update({title: chinese(title) for title in titles if title})
+        return found
+
+    listed = [
+        {"group": group.name, "choice": figure.choice, "published": None, **content(figure.figure)}
+        | ({} if figure.published is None else {"published": content(figure.published)})
+        for group in groups
+        for figure in group.figures
+    ]
     payload = {"axes": [json.loads(axis) for axis in axes], "figures": listed, "words": words}
     text = json.dumps(payload, sort_keys=True, separators=(",", ":"))
     # Safe inside a script element: every character that could open a tag is written as a JSON escape.
@@ -163,7 +150,7 @@ def score_span(evaluation: Evaluation) -> tuple[str, str, int]:
     return min(days).isoformat(), max(days).isoformat(), len(days)
 
 
-def render(template: str, content: Mapping[str, object], drawn: Sequence[Figure]) -> str:
+def render(template: str, content: Mapping[str, object], groups: Sequence[Group]) -> str:
     """A whole page as HTML; every text from a run is escaped, every script is admitted by its hash."""
     environment = Environment(
         loader=PackageLoader("polygrain.report"),
@@ -179,8 +166,8 @@ def render(template: str, content: Mapping[str, object], drawn: Sequence[Figure]
     return environment.get_template(template).render(
         content,
         version=__version__,
-        slots=_slots(drawn),
-        payload=_payload(drawn),
+        slots=_slots(groups),
+        payload=_payload(groups),
         plotly=packed,
         style=Markup(_template("report.css")),
         early=Markup(early),
@@ -192,7 +179,7 @@ def render(template: str, content: Mapping[str, object], drawn: Sequence[Figure]
     )
 
 
-def page(evaluation: Evaluation, made: list[Table], drawn: list[Figure], manifest: str) -> str:
+def page(evaluation: Evaluation, made: Sequence[Table], groups: Sequence[Group], manifest: str) -> str:
     """A run's report as HTML."""
     span = score_span(evaluation)
     content = {
@@ -204,7 +191,7 @@ def page(evaluation: Evaluation, made: list[Table], drawn: list[Figure], manifes
         "conventions_zh": conventions_line_zh(evaluation.facts, *span),
         "manifest": manifest,
     }
-    return render("report.html", content, drawn)
+    return render("report.html", content, groups)
 
 
 def csv_bytes(frame: pl.DataFrame) -> bytes:
@@ -237,8 +224,9 @@ def write_report(run: Path) -> Path:
     """
     evaluation = read_evaluation(run)
     manifest = manifest_text(run)
-    made, drawn = [*tables(evaluation), *quality(evaluation)], figures(evaluation)
-    html = page(evaluation, made, drawn, manifest)
+    made, groups = [*tables(evaluation), *quality(evaluation)], gallery(evaluation)
+    drawn = [figure for group in groups for figure in group.figures]
+    html = page(evaluation, made, groups, manifest)
     _write_all(run / "tables", {f"{table.name}.csv": csv_bytes(table.frame) for table in made}, ".csv")
     _write_all(run / "figures", {f"{figure.name}.json": figure.json().encode() for figure in drawn}, ".json")
     path = run / "report.html"

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from polygrain.errors import DataError
+from polygrain.evaluation import tracks
 from polygrain.report.facts import ReportFacts, read_facts
 from polygrain.store.panel import Array
 
@@ -18,6 +19,7 @@ NAV_KEY = (*RANK_IC_KEY, "selection")
 MODEL_KEY = ("model", "label_days")
 _NAV_PANELS = ("gross", "net", "benchmark", "turnover", "participation")
 SELECTIONS = ("top10pct", "top100")
+TENTHS = tuple(rule.name for rule in tracks.TENTHS)
 
 
 @dataclass(frozen=True)

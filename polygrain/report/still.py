@@ -56,10 +56,24 @@ def still(figure: go.Figure, width: int) -> Markup:
     elif figure.layout.showlegend is False:
         body, height = _dots(figure, width), int(figure.layout.height)
     else:
-        body = _bars(figure, width) if "bar" in kinds else _lines(figure, width)
+        below = _tilted(figure, width) if "bar" in kinds else 0
+        body = _bars(figure, width, below) if "bar" in kinds else _lines(figure, width)
         rows = math.ceil(len(figure.data) / _columns(width))
-        body, height = body + _legend(figure, width), int(figure.layout.height) + _ROW * rows
+        body, height = body + _legend(figure, width, below), int(figure.layout.height) + below + _ROW * rows
     return Markup('<svg class="still" viewBox="0 0 {} {}" aria-hidden="true">{}</svg>').format(width, height, body)
+
+
+def interval(scale: Scale, value: float, reach: float, hue: int, reference: float | None) -> Markup:
+    """A value and how far its error reaches, as a strip to stand in a row; 0 and the reference are lines across."""
+    width, height = round(scale.start + scale.end), 20
+    drawn = _stroke(scale(0), 0, scale(0), height)
+    if reference is not None:
+        drawn += _stroke(scale(reference), 0, scale(reference), height, "stroke: var(--hue-0); stroke-dasharray: 2 3")
+    line = f"stroke: var(--hue-{hue}); stroke-width: 2"
+    drawn += _stroke(scale(value - reach), height / 2, scale(value + reach), height / 2, line)
+    drawn += Markup('<circle cx="{}" cy="{}" r="4" style="fill: var(--hue-{})"/>').format(scale(value), height / 2, hue)
+    template = '<svg class="still strip" viewBox="0 0 {0} {1}" width="{0}" height="{1}" aria-hidden="true">{2}</svg>'
+    return Markup(template).format(width, height, drawn)
 
 
 def _text(x: float, y: float, said: str, anchor: str = "middle") -> Markup:
@@ -117,22 +131,37 @@ def _frame(figure: go.Figure, width: int, values: Iterable[float]) -> tuple[Scal
 def _lines(figure: go.Figure, width: int) -> Markup:
     values = (value for trace in figure.data for value in trace.y if value is not None)
     across, up, drawn = _frame(figure, width, values)
-    days = [date.fromisoformat(day).toordinal() for trace in figure.data for day in trace.x]
+    dated = figure.layout.xaxis.type == "date"
+    place = _ordinal if dated else int
+    days = [place(day) for trace in figure.data for day in trace.x]
     time = Scale(min(days), max(days), across.start, across.end)
     below = figure.layout.height - figure.layout.margin.b + 18
-    for day in range(1, 6):
-        ordinal = round(time.low + (time.high - time.low) * day / 6)
-        drawn += _text(time(ordinal), below, date.fromordinal(ordinal).isoformat())
+    if dated:
+        days = [round(time.low + (time.high - time.low) * sixth / 6) for sixth in range(1, 6)]
+        drawn += _joined(_text(time(day), below, date.fromordinal(day).isoformat()) for day in days)
+    else:
+        drawn += _joined(_text(time(tick), below, f"{tick:g}") for tick in time.ticks())
     for trace in figure.data:
-        points = [(day, value) for day, value in zip(trace.x, trace.y) if value is not None]
+        points = [(place(day), value) for day, value in zip(trace.x, trace.y) if value is not None]
         step = max(1, len(points) // _POINTS)
-        path = "L".join(f"{time(date.fromisoformat(day).toordinal())} {up(y)}" for day, y in points[::-step][::-1])
+        path = "L".join(f"{time(day)} {up(y)}" for day, y in points[::-step][::-1])
         style = _hue(trace, trace.line.width, _DASHES[trace.line.dash])
         drawn += Markup('<path class="line" d="M{}" style="{}"/>').format(path, style) if path else ""
     return drawn
 
 
-def _bars(figure: go.Figure, width: int) -> Markup:
+def _ordinal(day: str) -> int:
+    return date.fromisoformat(day).toordinal()
+
+
+def _tilted(figure: go.Figure, width: int) -> int:
+    """The room that names below bars need where they are too long to stand beside each other; 0 where they are not."""
+    names = {name for trace in figure.data for name in trace.x}
+    longest = _LETTER * max(map(len, names), default=0)
+    return longest // 2 if longest * len(names) > width - _LEFT else 0
+
+
+def _bars(figure: go.Figure, width: int, tilted: int) -> Markup:
     found = [
         (group, trace, y, error or 0)
         for trace in figure.data
@@ -146,7 +175,12 @@ def _bars(figure: go.Figure, width: int) -> Markup:
         bars = [bar[1:] for bar in found if bar[0] == group]
         room = (across.end - across.start) / len(groups)
         start, bar = across.start + room * (place + 0.1), 0.8 * room / len(bars)
-        drawn += _text(round(start + 0.4 * room, 1), below, group)
+        middle = round(start + 0.4 * room, 1)
+        if tilted:
+            template = Markup('<text x="{0}" y="{1}" text-anchor="end" transform="rotate(-30 {0} {1})">{2}</text>')
+            drawn += template.format(middle + 6, below, group)
+        else:
+            drawn += _text(middle, below, group)
         for number, (trace, y, error) in enumerate(bars):
             middle, box = round(start + bar * (number + 0.5), 1), (0.95 * bar, abs(up(y) - up(0)))
             drawn += _rectangle(start + bar * number, min(up(y), up(0)), *box, trace.meta["hue"], _solid(trace))
@@ -215,12 +249,12 @@ def _columns(width: int) -> int:
     return max(1, (width - _LEFT) // _NAME)
 
 
-def _legend(figure: go.Figure, width: int) -> Markup:
+def _legend(figure: go.Figure, width: int, below: int) -> Markup:
     columns = _columns(width)
     parts: list[Markup] = []
     for number, trace in enumerate(figure.data):
         x = _LEFT + _NAME * (number % columns)
-        y = figure.layout.height + 8 + _ROW * (number // columns)
+        y = figure.layout.height + below + 8 + _ROW * (number // columns)
         if trace.type == "scatter":
             parts.append(_stroke(x, y, x + 28, y, _hue(trace, 3, _DASHES[trace.line.dash])))
         else:

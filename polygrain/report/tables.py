@@ -127,21 +127,24 @@ def table6(evaluation: Evaluation) -> Table | None:
     )
 
 
+def residual_and_beside(evaluation: Evaluation) -> list[ModelFacts]:
+    """Residual networks after what they are measured against: one GRU for each granularity that they read (of runs that
+    do not say which, the coarsest and the finest), and ensemble1; empty without a residual network."""
+    residual = in_order(evaluation.facts.models, ("residual",))
+    singles = plain(evaluation, ("single",))
+    read = {granularity for model in residual for granularity in model.reads}
+    members = [model for model in singles if model.granularity in read] if read else [*singles[:1], *singles[1:][-1:]]
+    ensemble1 = [model for model in plain(evaluation, ("ensemble",)) if model.name == "ensemble1"]
+    return [*members, *ensemble1, *residual] if residual else []
+
+
 def table7(evaluation: Evaluation) -> Table | None:
     """Residual learning beside its members and ensemble1."""
-    residual = in_order(evaluation.facts.models, ("residual",))
-    if not residual:
+    models = residual_and_beside(evaluation)
+    if not models:
         return None
-    singles = plain(evaluation, ("single",))
-    ends = [singles[0], singles[-1]] if len(singles) > 1 else singles
-    ensemble1 = [model for model in plain(evaluation, ("ensemble",)) if model.name == "ensemble1"]
-    return _factor_table(
-        evaluation,
-        "table7_residual",
-        "Table 7 · Residual learning across granularities",
-        "多颗粒度残差学习",
-        [*ends, *ensemble1, *residual],
-    )
+    title = "Table 7 · Residual learning across granularities"
+    return _factor_table(evaluation, "table7_residual", title, "多颗粒度残差学习", models)
 
 
 def _year_table(

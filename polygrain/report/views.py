@@ -128,7 +128,7 @@ def _rebalance_heading(column: str) -> Heading:
     return Heading(column, label, label_zh, "ic", title, title_zh)
 
 
-def _year(span: str) -> tuple[str, str]:
+def year_title(span: str) -> tuple[str, str]:
     """A year, or what there is of it."""
     year = span.removesuffix("ytd")
     return (f"{year} part", f"{year} 非整年") if span.endswith("ytd") else (year, "")
@@ -136,7 +136,7 @@ def _year(span: str) -> tuple[str, str]:
 
 def _year_heading(column: str) -> Heading:
     span = column.removesuffix("_net")
-    label, label_zh = _year(span)
+    label, label_zh = year_title(span)
     if span == "annualised":
         label, label_zh = "A year", "年化"
     if column.endswith("_net"):
@@ -145,7 +145,7 @@ def _year_heading(column: str) -> Heading:
 
 
 def _rank_ic_year_heading(span: str) -> Heading:
-    label, label_zh = _year(span)
+    label, label_zh = year_title(span)
     if span == "all":
         label, label_zh = "All dates", "全部"
     return Heading(span, label, label_zh, "ic", error=f"{span}_se")
@@ -260,6 +260,7 @@ def number(value: float | None, form: str) -> str:
         "ic": f"{value:.3f}",
         "difference": f"{value:+.3f}",
         "ratio": f"{value:.2f}",
+        "tenths": f"{value:.1f}",
         "share": f"{value:.0%}",
         "probability": f"{value:.3f}" if value >= 0.0005 else "< .001",
         "percent": f"{value:.1%}",

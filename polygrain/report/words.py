@@ -1,8 +1,23 @@
-"""The Chinese of words that the page and its figures share; what a run's config says stays as it was written."""
+"""Texts in two languages, and the Chinese of words that the page and its figures share.
+
+What a run's config says stays as it was written.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+
+from polygrain.report.notes import NOTES
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text in English and in Chinese; where `zh` is "" the English stands for both."""
+
+    en: str
+    zh: str = ""
+
 
 _WORDS = {
     "Top 10%": "前 10%",
@@ -10,6 +25,8 @@ _WORDS = {
     "after costs": "费后",
     "before costs": "费前",
     "mean Rank IC ± 2 SE": "平均 Rank IC ± 2 倍标准误",
+    "mean Rank IC ± SE": "平均 Rank IC ± 标准误",
+    "mean Rank IC": "平均 Rank IC",
     "cumulative Rank IC": "累计 Rank IC",
     "cumulative difference of Rank IC": "累计 Rank IC 之差",
     "cumulative excess": "累计超额",
@@ -17,22 +34,28 @@ _WORDS = {
     "excess ± SE": "超额 ± 标准误",
     "excess a year ± SE": "年化超额 ± 标准误",
     "excess, whole span ± SE": "区间超额 ± 标准误",
+    "excess": "超额",
+    "excess a year": "年化超额",
+    "a year": "年化",
+    "trading days after 2022-12-30": "2022-12-30 后第几个交易日",
+    "no suffix": "无后缀",
     "days back": "往前第几日",
     "weeks back": "往前第几周",
     "all days": "各日合计",
     "all weeks": "各周合计",
-    "single": "单一颗粒度",
-    "mixed": "混合输入",
-    "residual": "残差学习",
-    "ensemble": "集成",
-    "no label named": "未注明标签",
-    "naive": "朴素合成",
-    "oracle": "全知者",
+    "single model": "单一颗粒度",
+    "mixed model": "混合输入",
+    "residual model": "残差学习",
+    "ensemble model": "集成",
+    "naive model": "朴素合成",
+    "oracle model": "全知者",
     "Source": "数据源",
     "Session": "交易时段",
     "Span": "区间",
     "Days": "交易日",
     "Days with bars": "有分钟线的交易日",
+    "Bars": "K 线数",
+    "Stock days": "股票日数",
     "Bar days": "有分钟线的交易日数",
     "Stocks": "股票",
     "Symbols": "证券数",
@@ -57,21 +80,29 @@ _WORDS = {
     "evaluate": "评价",
     "explain": "归因",
 }
-_PATTERNS = (
-    (re.compile(r"(\d+)-day label"), r"\1 日标签"),
-    (re.compile(r"(\d+)-day label, (.+) less (.+)"), r"\1 日标签，\2 减 \3"),
-    (re.compile(r"(\d+), (\d{4}-\d\d-\d\d) to (\d{4}-\d\d-\d\d)"), r"\1 个，\2 至 \3"),
-    (re.compile(r"rebalanced every (\d+) days at (\S+), universe (.+)"), r"每 \1 日按 \2 调仓，选股范围 \3"),
-    (re.compile(r"Features at (.+)"), r"\1 的特征"),
-)
+# What a pattern's groups hold is given in Chinese where there is any: parts of a sentence stand here too.
+_PATTERNS = [
+    (re.compile(pattern), words)
+    for pattern, words in (
+        (r"(\d+)-day label", "{} 日标签"),
+        (r"(\d+)-day label, (.+) less (.+)", "{} 日标签，{} 减 {}"),
+        (r"(\d+), (\d{4}-\d\d-\d\d) to (\d{4}-\d\d-\d\d)", "{} 个，{} 至 {}"),
+        (r"rebalanced every (\d+) days at (\S+), universe (.+)", "每 {} 日按 {} 调仓，选股范围 {}"),
+        (r"Features at (.+)", "{} 的特征"),
+        (r"(\w+), base bar (\w+)", "{}，基础 K 线 {}"),
+        (r"(\d\d:.+): (\d+) minutes", "{}，共 {} 分钟"),
+        (r"(\d+) trading days", "{} 个交易日"),
+        *NOTES,
+    )
+]
 _NUMBERED = re.compile(r"(Table|Figure) (\d+) · ")
 
 
 def chinese(text: str) -> str:
-    """The Chinese of a fixed word or phrase, "" where there is none."""
+    """The Chinese of a fixed word, phrase or note, "" where there is none."""
     for pattern, words in _PATTERNS:
         if found := pattern.fullmatch(text):
-            return found.expand(words)
+            return words.format(*(chinese(part) or part for part in found.groups()))
     return _WORDS.get(text, "")
 
 

@@ -36,7 +36,7 @@ def test_prices_alone(tmp_path: Path) -> None:
     assert "110 industries are put together into 30 groups." in panels.notes
     assert any(sentence.startswith("Industries are one later date's, not point in time") for sentence in panels.missing)
     assert list(neutral_sets(found)) == ["industry", "reversal+volatility+industry"]
-    assert "Rank IC after neutralising lacks size, turnover." in gaps(found, np.arange(300, 320))
+    assert "Rank IC after neutralising lacks size, turnover." in [text.en for text in gaps(found, np.arange(300, 320))]
     # One stock of these has no industry; all have every style once there is a year of days.
     codes, members = panels.industries.codes, found.members
     assert {found.quotes.axes.symbols[s] for s in np.flatnonzero((codes[-1] == 0) & members[-1])} <= {"601026.SH"}

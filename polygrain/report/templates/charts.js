@@ -1,7 +1,7 @@
 // The figures: drawn by plotly in the colours of the reader's theme, in the words of the reader's language.
 (async () => {
   const { axes, figures, words } = JSON.parse(document.getElementById("figures-data").textContent);
-  for (const figure of figures) for (const trace of figure.data) trace.x = axes[trace.x];
+  for (const { data, published } of figures) for (const trace of [...data, ...(published?.data || [])]) trace.x = axes[trace.x];
 
   // plotly is kept compressed in the page; as an element with its text it is admitted by the hash in the policy.
   const packed = Uint8Array.from(atob(document.getElementById("plotly-packed").textContent), c => c.charCodeAt(0));
@@ -25,12 +25,15 @@
       // From the background to the ink: light to dark on paper, dark to light on black.
       if (trace.type === "heatmap") copy.colorscale = [[0, paper], [0.6, hue], [1, ink]];
       if (trace.error_y) copy.error_y = { ...trace.error_y, color: ink };
+      if (trace.type === "bar" && trace.orientation !== "h") copy.x = trace.x.map(spoken);
       return copy;
     });
     const titled = given => ({ ...given, text: spoken(given?.text), font: { size: 13, color: muted } });
     const axis = given => ({ ...given, title: titled(given.title), gridcolor: rule, linecolor: rule, zerolinecolor: muted, zerolinewidth: 1, automargin: true });
     const legend = figure.layout.showlegend === false ? 0 : Math.ceil(data.length / Math.max(1, Math.floor(width / 165)));
-    const margin = { ...figure.layout.margin, b: figure.layout.margin.b + 24 * legend };
+    // Above bars, so that it leaves the room below to their names.
+    const side = figure.layout.legend?.yanchor === "bottom" ? "t" : "b";
+    const margin = { ...figure.layout.margin, [side]: figure.layout.margin[side] + 24 * legend };
     const layout = {
       ...figure.layout,
       height: figure.layout.height + 24 * legend,
@@ -44,7 +47,8 @@
     };
     for (const name of Object.keys(layout).filter(key => /^[xy]axis/.test(key))) {
       const given = layout[name], [from, to] = given.domain || [0, 1];
-      const ticks = { tickangle: 0, nticks: Math.max(to - from < 0.5 ? 2 : 3, Math.floor(width * (to - from) / 110)) };
+      // Every name stands below its bars, on its side where there are many.
+      const ticks = given.type === "category" ? { dtick: 1 } : { tickangle: 0, nticks: Math.max(to - from < 0.5 ? 2 : 3, Math.floor(width * (to - from) / 110)) };
       layout[name] = { ...axis(given), ...(name[0] === "x" ? ticks : {}) };
     }
     return [data, layout];
@@ -62,24 +66,36 @@
     }).join("; ");
   }
 
-  const slots = [...document.querySelectorAll(".slot")];
-  function draw(slot, paper) {
-    const chosen = [...slot.querySelectorAll("button[aria-pressed=true]")].map(button => button.dataset.option);
-    const figure = figures.find(f => f.group === slot.dataset.group && chosen.every(option => f.choice.includes(option)));
-    const place = slot.querySelector(".plot");
+  const slots = [...document.querySelectorAll(".slot:not(.empty)")];
+  function put(place, figure, paper, title) {
     if (place.querySelector(".still, .waiting")) place.replaceChildren();
-    if (!figure) {
-      const said = Object.assign(document.createElement("p"), { className: "waiting" });
-      said.append(...bilingual("Not in this run: see Missing, under Data and its flaws.", "本次运行没有：见“数据及其缺陷”中的缺失。"));
-      Plotly.purge(place);
-      place.removeAttribute("role");
-      place.replaceChildren(said);
-      return;
-    }
     const [data, layout] = restyle(figure, paper || place.clientWidth);
     Plotly.react(place, data, { ...layout, width: paper }, { displayModeBar: false, responsive: true, scrollZoom: false });
     place.setAttribute("role", "img");
-    place.setAttribute("aria-label", `${slot.querySelector("figcaption").innerText}: ${[...chosen, described(figure)].join("; ")}`);
+    place.setAttribute("aria-label", `${title}; ${described(figure)}`);
+  }
+  function leave(place, english, chinese) {
+    const said = Object.assign(document.createElement("p"), { className: "waiting" });
+    said.append(...bilingual(english, chinese));
+    Plotly.purge(place);
+    place.removeAttribute("role");
+    place.removeAttribute("aria-label");
+    place.replaceChildren(said);
+  }
+  function draw(slot, paper) {
+    const chosen = [...slot.querySelectorAll("button[aria-pressed=true]")].map(button => button.dataset.option);
+    const figure = figures.find(f => f.group === slot.dataset.group && chosen.every(option => f.choice.includes(option)));
+    const place = slot.querySelector(".plot"), theirs = slot.querySelector(".theirs");
+    const title = `${slot.querySelector("figcaption").innerText}: ${chosen.join("; ")}`;
+    if (figure) put(place, figure, paper, title);
+    else leave(place, "Not in this run: see Missing, under Data and its flaws.", "本次运行没有：见“数据及其缺陷”中的缺失。");
+    // It has no width until it is shown.
+    if (!theirs?.offsetParent) return;
+    if (figure?.published) put(theirs, figure.published, paper, `R88, ${title}`);
+    else {
+      const shown = figures.find(f => f.group === slot.dataset.group && f.published).choice;
+      leave(theirs, `The broker report does not show this choice. It shows: ${shown.join(" · ")}`, `研报没有这一选项的图，有的是：${shown.map(option => words[option] || option).join(" · ")}`);
+    }
   }
   for (const slot of slots) {
     slot.addEventListener("click", event => {

@@ -19,6 +19,7 @@
   published?.addEventListener("click", () => {
     root.dataset.published = root.dataset.published === "shown" ? "hidden" : "shown";
     press();
+    document.dispatchEvent(new Event("redraw"));
   });
   press();
 }
