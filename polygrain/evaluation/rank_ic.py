@@ -9,7 +9,6 @@ import numpy as np
 
 from polygrain.evaluation.ranking import Order, Ranking, ordered, ranking
 from polygrain.execution.ledger import Market
-from polygrain.samples.labels import returns_on
 from polygrain.store.panel import Array
 
 _BLOCK = 64
@@ -65,7 +64,7 @@ def rank_ics_after(
     for start in range(0, len(days), _BLOCK):
         here = slice(start, start + _BLOCK)
         rows = np.array(days[here])
-        returns = returns_on(rows, market.price, market.ends, market.lag, horizon)
+        returns = _returns(market, rows, horizon)
         everyone = members[rows] & np.isfinite(returns)
         # Past the data no return is known, whatever the last row says.
         tradable = everyone & market.buyable[np.minimum(rows + market.lag, len(market.buyable) - 1)]
@@ -76,6 +75,18 @@ def rank_ics_after(
             for each in rankings
         ]
     return found
+
+
+def _returns(market: Market, days: Array, horizon: int) -> Array:
+    """P(t+lag+h)/P(t+lag) − 1 [dates, symbols] of the day numbers `days`, at the end the last price there was.
+
+    What `forward_returns` gives, of these days alone.
+    """
+    returns = np.full((len(days), market.price.shape[1]), np.nan)
+    inside = days + market.lag + horizon < len(market.price)
+    start = days[inside] + market.lag
+    returns[inside] = market.ends[start + horizon] / market.price[start] - 1
+    return returns
 
 
 def rank_correlation(one: Order, other: Order, symbols: int) -> float:

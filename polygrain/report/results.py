@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +101,7 @@ class Evaluation:
 
     facts: ReportFacts
     rank_ic: dict[tuple[object, ...], Series]
-    nav: dict[tuple[object, ...], Navs]
+    nav: Mapping[tuple[object, ...], Navs]
     seeds: dict[tuple[object, ...], tuple[SeedSeries, ...]]
     origins: dict[tuple[object, ...], tuple[Shares, ...]]
     decay: dict[tuple[object, ...], dict[int, tuple[float, float]]]
@@ -147,6 +150,44 @@ def _navs(frame: pl.DataFrame) -> Navs:
     return Navs(tuple(days), *(panel(name) for name in _NAV_PANELS))
 
 
+class NavFile(Mapping[tuple[object, ...], Navs]):
+    """The NAVs of nav.parquet by case and selection, read a fill, rebalance period and universe at a time.
+
+    Of a large run a page shows a small part of them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._frame = path, _checked(path, (*NAV_KEY, "track", "date", *_NAV_PANELS), "evaluate")
+        self._found: dict[tuple[object, ...], dict[tuple[object, ...], Navs]] = {}
+
+    @cached_property
+    def _keys(self) -> list[tuple[object, ...]]:
+        with _blaming(self._path, "evaluate"):
+            return list(self._frame.select(NAV_KEY).unique(maintain_order=True).collect().iter_rows())
+
+    def __getitem__(self, key: tuple[object, ...]) -> Navs:
+        # The tenths of few universes are looked at.
+        part = (*key[2:5], key[5] in TENTHS)
+        if part not in self._found:
+            self._found[part] = self._read(*part)
+        return self._found[part][key]
+
+    def _read(
+        self, rebalance: object, fill: object, universe: object, tenths: object
+    ) -> dict[tuple[object, ...], Navs]:
+        wanted = pl.col("selection").is_in(TENTHS) if tenths else ~pl.col("selection").is_in(TENTHS)
+        case = [pl.col("rebalance") == rebalance, pl.col("fill") == fill, pl.col("universe") == universe]
+        with _blaming(self._path, "evaluate"):
+            frame = self._frame.filter(*case, wanted).collect().sort(*NAV_KEY, "track", "date")
+        return {key: _navs(part) for key, part in frame.partition_by(NAV_KEY, as_dict=True).items()}
+
+    def __iter__(self) -> Iterator[tuple[object, ...]]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
 def _shares(frame: pl.DataFrame) -> tuple[Shares, ...]:
     found = []
     for (granularity,), part in frame.partition_by("granularity", as_dict=True).items():
@@ -171,19 +212,29 @@ def _exposure(frame: pl.DataFrame) -> dict[tuple[str, str], Array]:
 
 
 def _read(run: Path, name: str, columns: tuple[str, ...], stage: str = "evaluate") -> pl.DataFrame:
-    path = run / name
+    with _blaming(run / name, stage):
+        return _checked(run / name, columns, stage).collect()
+
+
+def _checked(path: Path, columns: tuple[str, ...], stage: str) -> pl.LazyFrame:
+    """A file with these columns."""
     if not path.is_file():
         raise DataError(str(path), f"the file is missing; run the {stage} stage first")
-    try:
-        frame = pl.read_parquet(path)
-    except pl.exceptions.PolarsError as error:
-        raise DataError(
-            str(path), f"is damaged ({str(error).partition(chr(10))[0]}); rerun the {stage} stage"
-        ) from error
-    lacking = [column for column in columns if column not in frame.columns]
+    with _blaming(path, stage):
+        frame = pl.scan_parquet(path)
+        lacking = [column for column in columns if column not in frame.collect_schema()]
     if lacking:
         raise DataError(f"{path}:{lacking[0]}", f"the column is missing; rerun the {stage} stage")
     return frame
+
+
+@contextmanager
+def _blaming(path: Path, stage: str) -> Iterator[None]:
+    try:
+        yield
+    except pl.exceptions.PolarsError as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(str(path), f"is damaged ({reason}); rerun the {stage} stage") from error
 
 
 def read_evaluation(run: Path) -> Evaluation:
@@ -191,17 +242,13 @@ def read_evaluation(run: Path) -> Evaluation:
     facts = read_facts(run)
     rank_ic = _read(run, "rank_ic.parquet", (*RANK_IC_KEY, "date", "rank_ic", "rank_ic_all")).sort(*RANK_IC_KEY, "date")
     seeds = _read(run, "seed_rank_ic.parquet", (*RANK_IC_KEY, "seed", "date", "rank_ic"))
-    nav = _read(run, "nav.parquet", (*NAV_KEY, "track", "date", *_NAV_PANELS))
     shares = _read(run, "explain.parquet", (*MODEL_KEY, "granularity", "feature", "days_back", "share"), "explain")
     decay = _read(run, "decay.parquet", (*MODEL_KEY, "days", "date", "rank_ic", "autocorrelation"))
     exposure = _read(run, "exposure.parquet", (*MODEL_KEY, "measure", "of", "date", "value"))
     return Evaluation(
         facts,
         {key: _series(part) for key, part in rank_ic.partition_by(RANK_IC_KEY, as_dict=True).items()},
-        {
-            key: _navs(part)
-            for key, part in nav.sort(*NAV_KEY, "track", "date").partition_by(NAV_KEY, as_dict=True).items()
-        },
+        NavFile(run / "nav.parquet"),
         {
             key: _seed_series(part)
             for key, part in seeds.sort("seed", "date").partition_by(RANK_IC_KEY, as_dict=True).items()

@@ -49,14 +49,11 @@ def forward_returns(prices: Array, lag: int, horizon: int) -> Array:
 
     NaN where the price at t+lag is missing or t+lag+H lies past the data. Row t sees the days t+lag..t+lag+H.
     """
-    return returns_on(np.arange(len(prices)), prices, carried(prices), lag, horizon)
-
-
-def returns_on(days: Array, prices: Array, ends: Array, lag: int, horizon: int) -> Array:
-    """The forward returns [dates, S] of the day numbers `days` alone; `ends` are the prices carried forward."""
-    returns = np.full((len(days), prices.shape[1]), np.nan)
-    inside = days + lag + horizon < len(prices)
-    returns[inside] = ends[days[inside] + lag + horizon] / prices[days[inside] + lag] - 1
+    days = prices.shape[0]
+    filled = carried(prices)
+    returns = np.full(prices.shape, np.nan)
+    rows = max(0, days - lag - horizon)
+    returns[:rows] = filled[lag + horizon :] / prices[lag : lag + rows] - 1
     return returns
 
 
