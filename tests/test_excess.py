@@ -36,11 +36,9 @@ def test_cumulative_excess_and_drawdown_by_hand() -> None:
     # 2/1, 3/1, 3/1.25, 3/1, 2.2/1, 2.8/1 over 2: 1, 1.5, 1.2, 1.5, 1.1, 1.4. Falls .2 and then .4/1.5, from day 3.
     path = excess.cumulative_excess(np.array([[2, 3, 3, 3, 2.2, 2.8]]), np.array([[1, 1, 1.25, 1, 1, 1]]))
     assert path == pytest.approx(np.array([[1, 1.5, 1.2, 1.5, 1.1, 1.4]]))
-    days = [date(2020, 1, 1) + timedelta(i) for i in range(6)]
+    # The second never falls: half of it is the mean.
     path = np.array([[1, 1.5, 1.2, 1.5, 1.1, 1.4], [1, 1, 2, 2, 2, 3.0]])
-    fell, never = excess.drawdowns(path, days)
-    assert fell == excess.Drawdown(pytest.approx(0.4 / 1.5), days[3], days[4])
-    assert never == excess.Drawdown(0.0, days[0], days[0])
+    assert statistics.max_drawdown(path) == pytest.approx(0.2 / 1.5)
 
 
 def test_tracking_error_by_hand() -> None:
@@ -105,20 +103,12 @@ def test_equals_plain_loops() -> None:
         closes = [1.0, *last.values()]
         wins.append(sum(closes[i] > closes[i - 1] for i in range(1, len(closes))) / (len(closes) - 1))
         relative = [x / y for x, y in zip(p, b)]
-        depths.append(
-            max(
-                (1 - relative[j] / relative[i], days[i], days[j])
-                for i in range(len(relative))
-                for j in range(i, len(relative))
-            )
-        )
+        depths.append(max(1 - relative[j] / relative[i] for i in range(len(relative)) for j in range(i, len(relative))))
     # Rounding of sums of 300 terms.
     assert excess.tracking_error(nav, base) == pytest.approx(sum(errors) / 3, rel=1e-11)
     assert excess.monthly_win_rate(nav, base, days) == pytest.approx(sum(wins) / 3)
     path = excess.cumulative_excess(nav, base)
-    for found, (depth, top, bottom) in zip(excess.drawdowns(path, days), depths):
-        assert (found.depth, found.top, found.bottom) == (pytest.approx(depth, rel=1e-11), top, bottom)
-    assert statistics.max_drawdown(path) == pytest.approx(sum(d for d, _, _ in depths) / 3, rel=1e-11)
+    assert statistics.max_drawdown(path) == pytest.approx(sum(depths) / 3, rel=1e-11)
 
 
 @settings(max_examples=40, deadline=None)
@@ -130,7 +120,7 @@ def test_laws(seed: int, scale: float) -> None:
     assert excess.tracking_error(nav, nav) == 0
     assert np.isnan(excess.information_ratio(nav, nav, whole_year=False) or 0)
     assert excess.monthly_win_rate(nav, nav, days) == 0
-    assert all(found.depth == 0 for found in excess.drawdowns(excess.cumulative_excess(nav, nav), days))
+    assert statistics.max_drawdown(excess.cumulative_excess(nav, nav)) == 0
     # The unit of either NAV does not matter; rounding, in differences of about .005 of numbers near 1.
     for figure in (
         excess.tracking_error,
@@ -139,9 +129,7 @@ def test_laws(seed: int, scale: float) -> None:
         lambda p, b: excess.monthly_win_rate(p, b, days),
     ):
         assert figure(nav * scale, base) == pytest.approx(figure(nav, base), rel=1e-9)
-    for found in excess.drawdowns(excess.cumulative_excess(nav, base), days):
-        assert 0 <= found.depth < 1
-        assert found.top <= found.bottom
+    assert 0 <= statistics.max_drawdown(excess.cumulative_excess(nav, base)) < 1
     # Swapped, active returns change sign, and with them the ratio of a whole year; the error stays.
     assert excess.tracking_error(base, nav) == excess.tracking_error(nav, base)
     swapped = excess.information_ratio(base, nav, whole_year=True)
@@ -166,8 +154,8 @@ def test_agrees_with_empyrical() -> None:
     assert excess.information_ratio(nav, base, whole_year=False) != pytest.approx(ratio, rel=1e-3)
     # Drawdowns are negative there, and of returns; those of NAV_p / NAV_b are (1 + r_p)/(1 + r_b) − 1.
     relative = (1 + ours) / (1 + theirs) - 1
-    (found,) = excess.drawdowns(excess.cumulative_excess(nav, base), days)
-    assert found.depth == pytest.approx(-empyrical.max_drawdown(relative), rel=1e-10)
+    found = statistics.max_drawdown(excess.cumulative_excess(nav, base))
+    assert found == pytest.approx(-empyrical.max_drawdown(relative), rel=1e-10)
     monthly = empyrical.aggregate_returns(relative, "monthly")
     assert excess.monthly_win_rate(nav, base, days) == pytest.approx((monthly > 0).mean())
 

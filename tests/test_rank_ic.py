@@ -1,10 +1,16 @@
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
+from alphalens.performance import factor_information_coefficient
+from alphalens.utils import get_clean_factor_and_forward_returns
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from polygrain.evaluation.rank_ic import rank_ic
+from polygrain.samples.labels import forward_returns
 
 
 def test_by_hand() -> None:
@@ -47,3 +53,24 @@ def test_a_day_sees_itself_only() -> None:
     mask = np.ones(scores.shape, dtype=bool)
     whole = rank_ic(scores, returns, mask)
     assert rank_ic(scores[70:71], returns[70:71], mask[70:71])[0] == whole[70]
+
+
+def test_equals_alphalens() -> None:
+    """On prices that are all there: it would fill a missing one with the day's before."""
+    generator = np.random.default_rng(4)
+    days, stocks, horizon = pd.bdate_range("2021-01-04", periods=40), 60, 5
+    prices = np.exp(generator.normal(0, 0.02, (len(days), stocks)).cumsum(axis=0))
+    scores = np.round(generator.normal(size=prices.shape), 1)
+    scores[generator.random(scores.shape) < 0.1] = np.nan
+    names = [f"{600000 + i}.SH" for i in range(stocks)]
+    factor = pd.DataFrame(scores, days, names).stack().rename_axis(["date", "asset"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        clean = get_clean_factor_and_forward_returns(
+            factor, pd.DataFrame(prices, days, names), quantiles=5, periods=(horizon,), max_loss=1.0
+        )
+        theirs = factor_information_coefficient(clean)
+    ours = rank_ic(scores, forward_returns(prices, 0, horizon), np.ones(scores.shape, bool))
+    assert len(theirs) == len(days) - horizon
+    # Two ways to round one correlation.
+    np.testing.assert_allclose(ours[: len(theirs)], theirs.to_numpy()[:, 0], rtol=0, atol=1e-12)

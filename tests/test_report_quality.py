@@ -1,6 +1,7 @@
 """The tables of significance, portfolios, decay and exposure: what they count, and plain loops."""
 
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import polars as pl
@@ -41,6 +42,26 @@ def test_significance_counts_the_configurations(run: Path, evaluation: Evaluatio
     # The expected largest of four standard normal values is 1.03; the approximation gives 1.05.
     assert found["t"] - found["deflated_t"] == pytest.approx(1.05, abs=0.01)
     assert 0 <= found["p_value"] < 1
+
+
+def test_the_sharpe_ratio_by_loops(run: Path, evaluation: Evaluation) -> None:
+    found = row(evaluation, "significance")
+    nav = pl.read_parquet(run / "nav.parquet")
+    nav = nav.filter(*(pl.col(key) == value for key, value in CASE.items()), selection="top10pct")
+    first = nav.filter(track=4)["date"].min()
+    tracks = [nav.filter(pl.col("date") >= first, track=track).sort("date") for track in range(5)]
+    days = tracks[0].height - 1
+    daily = [0.0] * days
+    for part in tracks:
+        net, benchmark = part["net"].to_list(), part["benchmark"].to_list()
+        for i in range(days):
+            daily[i] += (net[i + 1] / net[i] - benchmark[i + 1] / benchmark[i]) / 5
+    mean = sum(daily) / days
+    ratio = mean / (sum((each - mean) ** 2 for each in daily) / (days - 1)) ** 0.5
+    assert found["sharpe"] == pytest.approx(ratio * 242**0.5)
+    # Four worthless configurations show 1.05 errors of 1/√(n − 1) at best; near a normal distribution's error of SR.
+    above = (ratio * (days - 1) ** 0.5 - 1.05) / (1 + ratio**2 / 2) ** 0.5
+    assert found["deflated_sharpe"] == pytest.approx(NormalDist().cdf(above), abs=0.02)
 
 
 def test_portfolios_by_loops(run: Path, evaluation: Evaluation) -> None:

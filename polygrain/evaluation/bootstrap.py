@@ -50,8 +50,3 @@ def _run_sums(x: Array, length: int) -> Array:
     circle = np.concatenate([x, x[: length - 1]])
     sums: Array = np.lib.stride_tricks.sliding_window_view(circle, length).sum(axis=1)
     return sums
-
-
-def difference_interval(ours: Array, theirs: Array, block: int, seed: int) -> Interval:
-    """Mean of ours − theirs [dates] where both are there, and its interval: pairs stay together."""
-    return mean_interval(ours - theirs, block, seed)

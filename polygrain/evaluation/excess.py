@@ -1,9 +1,8 @@
-"""Excess over a benchmark: its path and drawdown, tracking error, information ratio, monthly wins, turnover."""
+"""Excess over a benchmark: its path, tracking error, information ratio, monthly wins, turnover."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -23,29 +22,6 @@ def cumulative_excess(portfolio: Array, benchmark: Array) -> Array:
     relative = portfolio / benchmark
     path: Array = relative / relative[:, :1]
     return path
-
-
-@dataclass(frozen=True)
-class Drawdown:
-    """The deepest fall of a NAV, a fraction ≥ 0, from its last close at the `top` to its first at the `bottom`."""
-
-    depth: float
-    top: date
-    bottom: date
-
-
-def drawdowns(nav: Array, days: Sequence[date]) -> tuple[Drawdown, ...]:
-    """The deepest drawdown of each track of NAV [tracks, closes] on `days`; `max_drawdown` is the mean of their depths.
-
-    depth = max over t of 1 − NAV_t / max_{s ≤ t} NAV_s. The first close is top and bottom of a track that never falls.
-    """
-    found = []
-    for track in nav:
-        falls = 1.0 - track / np.maximum.accumulate(track)
-        bottom = int(falls.argmax())
-        top = bottom - int(track[bottom::-1].argmax())
-        found.append(Drawdown(float(falls[bottom]), days[top], days[bottom]))
-    return tuple(found)
 
 
 def tracking_error(portfolio: Array, benchmark: Array) -> float | None:

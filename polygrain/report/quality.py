@@ -9,7 +9,7 @@ import numpy as np
 
 from polygrain.evaluation import excess, statistics
 from polygrain.evaluation.bootstrap import mean_interval
-from polygrain.evaluation.deflated import deflated_mean
+from polygrain.evaluation.deflated import deflated_mean, deflated_sharpe, sharpe
 from polygrain.report.results import SELECTIONS, Case, Evaluation, Navs
 from polygrain.report.rows import Row, annualised_excess, is_whole_year
 from polygrain.report.tables import JUDGED, Table, cases, in_order, naive, table_of
@@ -27,7 +27,10 @@ def _shown(evaluation: Evaluation) -> Iterator[Case]:
 
 
 def significance(evaluation: Evaluation) -> Table | None:
-    """Mean daily Rank IC: its bootstrap interval, its t, and what is left of it after so many configurations."""
+    """Mean daily Rank IC: its bootstrap interval, its t, and what is left of it after so many configurations.
+
+    Of the Top 10%'s daily excess after costs the Sharpe ratio, and the confidence that it is more than luck.
+    """
     trials = max(1, len(evaluation.facts.configurations))
     rows: list[Row] = []
     for case in _shown(evaluation):
@@ -35,10 +38,20 @@ def significance(evaluation: Evaluation) -> Table | None:
         interval = mean_interval(values, lag, _SEED)
         row: Row = {"label_days": case.label_days, "model": case.model, "rank_ic": interval.mean}
         row |= {"low": interval.low, "high": interval.high, **deflated_mean(values, lag, trials)._asdict()}
-        rows.append(_finite(row))
-    columns = ("rank_ic", "low", "high", "t", "deflated_t", "p_value")
+        navs = evaluation.navs(case, "top10pct")
+        rows.append(_finite(row | ({} if navs is None else _sharpe(navs, trials))))
+    columns = ("rank_ic", "low", "high", "t", "deflated_t", "p_value", "sharpe", "deflated_sharpe")
     title = f"What chance explains: mean daily Rank IC after {trials} configuration{'s' if trials > 1 else ''} tried"
     return table_of("significance", title, f"显著性:试过 {trials} 个配置之后", columns, rows) if rows else None
+
+
+def _sharpe(navs: Navs, trials: int) -> Row:
+    """Of the daily excess, mean over tracks; that of worthless trials is taken to vary by its error over the days."""
+    found = sharpe(statistics.daily_excess(navs.net, navs.benchmark).mean(axis=0))
+    if found.days < statistics.LEAST_DAYS:
+        return {}
+    confidence = deflated_sharpe(found, trials, (found.days - 1) ** -0.5)
+    return {"sharpe": found.ratio * statistics.DAYS_A_YEAR**0.5, "deflated_sharpe": confidence}
 
 
 def portfolios(evaluation: Evaluation) -> Table | None:

@@ -170,6 +170,8 @@ SIGNIFICANCE_HEADINGS = (
     Heading("t", "t", "t 值", "ratio", "Newey-West", "Newey-West"),
     Heading("deflated_t", "above luck’s best", "超出最佳运气", "ratio", "Newey-West", "Newey-West"),
     Heading("p_value", "chance of it", "偶然概率", "probability", "Newey-West", "Newey-West"),
+    Heading("sharpe", "Sharpe, a year", "年化夏普", "ratio", "Top 10% net excess", "前 10% 费后超额"),
+    Heading("deflated_sharpe", "not luck", "非运气的把握", "share", "Top 10% net excess", "前 10% 费后超额"),
 )
 _PORTFOLIO_FIGURES = (
     ("net", "Excess", "超额", "percent"),
