@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -252,6 +253,19 @@ def test_the_tables_of_the_run_folder(folder: Path, name: str) -> None:
     more = ("selection", "track", "granularity", "feature", "days_back", "days", "measure", "of")
     key += [column for column in more if column in frame.columns]
     assert not frame.select(key).is_duplicated().any()
+
+
+def test_the_number_of_processes_changes_no_bit_of_an_evaluation(folder: Path, tmp_path: Path) -> None:
+    names = ("rank_ic", "nav", "seed_rank_ic", "decay", "exposure")
+    shutil.copytree(folder.parent, tmp_path / "runs")
+    again = tmp_path / "runs" / folder.name
+    for name in names:
+        (again / f"{name}.parquet").unlink()
+    experiment = load(TINY, [*CHANGES, "workers=2"])
+    pipeline.run(experiment, folder=again, base=TINY.parent, last="evaluate", progress=Lines(io.StringIO()))
+    for name in names:
+        assert (again / f"{name}.parquet").read_bytes() == (folder / f"{name}.parquet").read_bytes()
+    assert not (again / "evaluation").exists()
 
 
 def test_decay_meets_the_rank_ic(folder: Path) -> None:
