@@ -19,7 +19,7 @@ from polygrain.pipeline.score_files import read_panel
 from polygrain.spec import Spec
 from polygrain.store.panel import Array
 
-NAV_PANELS = ("gross", "net", "turnover", "participation")
+NAV_PANELS, BENCHMARK = ("gross", "net", "turnover", "participation"), "benchmark"
 
 
 class RankTask(Spec):
@@ -54,6 +54,11 @@ class CaseTask(Spec):
     rebalance: int
     count: int
     cost: float
+
+    @property
+    def name(self) -> str:
+        """What its files are called by."""
+        return f"{self.universe}-{self.fill}-{self.rebalance}"
 
 
 class DecayTask(Spec):
@@ -114,9 +119,9 @@ def evaluate_case(task: CaseTask) -> CaseResult:
     def stacked(name: str) -> Array:
         return np.stack([[getattr(result, name)[:, span] for result in by_rule] for by_rule in made])
 
-    files.save_navs(task.fill, task.rebalance, {"benchmark": first.benchmark[:, span]})
+    files.save_navs(task.name, {BENCHMARK: first.benchmark[:, span]})
     for name in NAV_PANELS:
-        files.save_navs(task.fill, task.rebalance, {name: stacked(name)})
+        files.save_navs(task.name, {name: stacked(name)})
     return CaseResult(rank_ics_after(rankings, market, members, task.rebalance, days), first.base)
 
 

@@ -21,6 +21,7 @@ from polygrain.execution import ledger
 from polygrain.execution.fills import FILLS
 from polygrain.pipeline import exposing
 from polygrain.pipeline.cases import (
+    BENCHMARK,
     NAV_PANELS,
     CaseResult,
     CaseTask,
@@ -151,6 +152,7 @@ class _Judging:
             if not chosen.panels:
                 said = " ".join(missing.en for missing in chosen.missing)
                 raise ConfigError("evaluation.universes", f"none can be evaluated: {said} Name another")
+            step.advance(cases * len(chosen.missing) / len(settings.universes))
             for number, members in enumerate(chosen.panels.values()):
                 self.files.save_members(number, members)
             shown = next(iter(chosen.panels))
@@ -166,8 +168,9 @@ class _Judging:
                     for task, result in self.cases(number, len(keys), step):
                         tags = [_tags(key, task.rebalance, task.fill, universe) for key in keys]
                         ics += [self.rank_ics(result, k).select(*tag, pl.all()) for k, tag in enumerate(tags)]
+                        panels = self.files.take_navs(task.name, (*NAV_PANELS, BENCHMARK))
                         for k, tag in enumerate(tags):
-                            put(self.navs(task, result.base, k).select(*tag, pl.all()))
+                            put(self.navs(panels, result.base, k).select(*tag, pl.all()))
             missing = (*chosen.missing, *exposing.gaps(self.market, days))
             return Judged(pl.concat(ics), by_seed, decay, exposure.result(), missing)
 
@@ -275,23 +278,24 @@ class _Judging:
         )
         return frame.with_columns(pl.col("rank_ic", "rank_ic_all").fill_nan(None))
 
-    def navs(self, task: CaseTask, base: int, ranking: int) -> pl.DataFrame:
-        """nav.parquet's rows of one ranking."""
-        panels = {
-            name: panel[ranking] for name, panel in self.files.navs(task.fill, task.rebalance, NAV_PANELS).items()
-        }
-        rules, tracks, days = shape = panels["gross"].shape
-        benchmark = self.files.navs(task.fill, task.rebalance, ["benchmark"])["benchmark"]
-        panels["benchmark"] = np.broadcast_to(benchmark, shape)
+    def navs(self, panels: Mapping[str, Array], base: int, ranking: int) -> pl.DataFrame:
+        """nav.parquet's rows of one ranking, from the panels of a case, which begin on day number `base`."""
+        rules, tracks, days = shape = panels[NAV_PANELS[0]].shape[1:]
+        own = {name: panels[name][ranking] for name in NAV_PANELS}
+        own[BENCHMARK] = np.broadcast_to(panels[BENCHMARK], shape)
         names = pl.Series([rule.name for rule in SELECTIONS])
-        return pl.DataFrame(
-            {
-                "selection": names.gather(np.repeat(np.arange(rules), tracks * days)),
-                "track": np.tile(np.repeat(np.arange(tracks, dtype=np.int32), days), rules),
-                "date": self.dates(range(base, base + days)).gather(np.tile(np.arange(days), rules * tracks)),
-                **{name: panels[name].ravel() for name in ("gross", "net", "benchmark", "turnover", "participation")},
-            }
-        ).with_columns(pl.col("turnover", "participation").fill_nan(None))
+        return (
+            pl.DataFrame(
+                {
+                    "selection": names.gather(np.repeat(np.arange(rules), tracks * days)),
+                    "track": np.tile(np.repeat(np.arange(tracks, dtype=np.int32), days), rules),
+                    "date": self.dates(range(base, base + days)).gather(np.tile(np.arange(days), rules * tracks)),
+                    **{name: panel.ravel() for name, panel in own.items()},
+                }
+            )
+            .select(list(NAV_SCHEMA)[len(_CASE) :])
+            .with_columns(pl.col("turnover", "participation").fill_nan(None))
+        )
 
     @property
     def folder(self) -> str:

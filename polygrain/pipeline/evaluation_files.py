@@ -85,14 +85,17 @@ class EvaluationFiles:
             used += count
         return found
 
-    def save_navs(self, fill: str, rebalance: int, navs: Mapping[str, Array]) -> None:
+    def save_navs(self, case: str, navs: Mapping[str, Array]) -> None:
         """Write panels of NAVs by name."""
         for name, panel in navs.items():
-            self._save(f"{name}-{fill}-{rebalance}", panel)
+            self._save(f"{name}-{case}", panel)
 
-    def navs(self, fill: str, rebalance: int, names: Sequence[str]) -> dict[str, Array]:
-        """The panels of these names of the universe that was evaluated last."""
-        return {name: self._load(f"{name}-{fill}-{rebalance}") for name in names}
+    def take_navs(self, case: str, names: Sequence[str]) -> dict[str, Array]:
+        """The panels of these names, whose files are gone when nobody holds them any more."""
+        found = {name: self._load(f"{name}-{case}") for name in names}
+        for name in names:
+            self._path(f"{name}-{case}").unlink()
+        return found
 
     def _save(self, name: str, values: Array) -> None:
         np.save(self._path(name), values, allow_pickle=False)
