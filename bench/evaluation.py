@@ -2,9 +2,10 @@
 
 Twelve scores of noise; four fills, two rebalance periods, Rank ICs, Top 10%, Top 100 and ten deciles, gross and net, on
 two worker processes: seconds for one universe and for a further one, of most of the names, and the most memory that the
-processes hold between them (proportional set size, sampled). Then for one score on a part of the days, one thread,
-processor seconds: Rank IC by date and returns by decile of alphalens-reloaded (`pip install alphalens-reloaded`; left
-out, by name, where it is not installed), and ours for the same days; the Rank ICs must agree to 1e-12.
+processes hold between them: their own, and with the pages of files that they map, which the system can take back. Then
+a score on one fill and period, one thread, processor seconds: Rank IC by date of alphalens-reloaded (`pip install
+alphalens-reloaded`; left out, by name, where it is not installed) and ours, all scores at once as an evaluation has
+them; and its returns by decile beside our tracks of deciles. The Rank ICs must agree to 1e-12.
 """
 
 from __future__ import annotations
@@ -15,18 +16,26 @@ import tempfile
 import threading
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+try:
+    import pandas as pd
+    from alphalens.performance import factor_information_coefficient, mean_return_by_quantile
+    from alphalens.utils import get_clean_factor_and_forward_returns
+except ModuleNotFoundError:
+    get_clean_factor_and_forward_returns = None
+
 from polygrain.compute import WORKER_ENVIRONMENT, pool
 from polygrain.config import Experiment, load
 from polygrain.evaluation.rank_ic import rank_ics_after
 from polygrain.evaluation.ranking import ranking, within
-from polygrain.evaluation.tracks import SELECTIONS, tracks
+from polygrain.evaluation.tracks import TENTHS, tracks
 from polygrain.execution import ledger
 from polygrain.execution.fills import FILLS, fill_price
 from polygrain.pipeline import store_folder
@@ -39,7 +48,7 @@ from polygrain.samples.labels import standardise
 from polygrain.sources.ingest import ingest
 from polygrain.store.store import Store
 
-SCORES, STOCKS, DAYS, WORKERS, COMPARED_DAYS, FILL, REBALANCE = 12, 5000, 1600, 2, 250, "t1_close", 5
+SCORES, STOCKS, DAYS, WORKERS, FILL, REBALANCE = 12, 5000, 1600, 2, "t1_close", 5
 CONFIG = """
 version = 1
 name = "evaluation"
@@ -100,23 +109,21 @@ def blocks(market: Market) -> Iterator[pl.DataFrame]:
 
 
 @contextmanager
-def watched(peak: list[float]) -> Iterator[None]:
-    """Append the most GB that this process and its children hold between them, sampled five times a second."""
-    most, done = 0.0, threading.Event()
+def watched(peak: list[tuple[float, float]]) -> Iterator[None]:
+    """Append the most GB that this process and its children hold between them, of their own and in all, sampled."""
+    own, whole, done = 0.0, 0.0, threading.Event()
 
     def sample() -> None:
-        nonlocal most
+        nonlocal own, whole
         while not done.wait(0.2):
-            held = 0
+            held: Counter[str] = Counter()
             for process in Path("/proc").glob("[0-9]*"):
-                try:
+                with suppress(OSError):
                     parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
                     if os.getpid() in (int(process.name), parent):
-                        rollup = (process / "smaps_rollup").read_text()
-                        held += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-                except (OSError, StopIteration):
-                    continue
-            most = max(most, held / 1e6)
+                        lines = (process / "smaps_rollup").read_text().splitlines()[1:]
+                        held.update({line.split(":")[0]: int(line.split()[1]) for line in lines})
+            own, whole = max(own, held["Pss_Anon"] / 1e6), max(whole, held["Pss"] / 1e6)
 
     thread = threading.Thread(target=sample)
     thread.start()
@@ -125,64 +132,59 @@ def watched(peak: list[float]) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
-        peak.append(most)
+        peak.append((own, whole))
 
 
-def matrix(folder: Path, universes: Sequence[str]) -> tuple[float, float]:
+def matrix(folder: Path, universes: Sequence[str]) -> tuple[float, str]:
     """Seconds and GB of an evaluation from the files of a run on."""
     chosen = experiment(folder, universes)
-    peak: list[float] = []
+    peak: list[tuple[float, float]] = []
     start = time.monotonic()
     with watched(peak), pool(WORKERS) as workers:
         market = Market(chosen, Store(store_folder(chosen, folder / "run", folder)))
         judged = judge(market, folder / "run", workers, Lines(sys.stderr))
     assert judged.rank_ic["universe"].n_unique() == len(universes)
-    return time.monotonic() - start, peak[0]
+    return time.monotonic() - start, f"{peak[0][0]:.2f} GB, {peak[0][1]:.2f} with mapped files"
+
+
+def alphalens_seconds(factor: pd.Series, table: pd.DataFrame) -> tuple[float, float, np.ndarray]:
+    """Of Rank IC by date, and of that with returns by decile too; and the Rank ICs."""
+    start = time.process_time()
+    clean = get_clean_factor_and_forward_returns(factor, table, quantiles=10, periods=(REBALANCE,), max_loss=1.0)
+    found = factor_information_coefficient(clean)
+    ranked = time.process_time() - start
+    mean_return_by_quantile(clean, by_date=True)
+    return ranked, time.process_time() - start, found.to_numpy()[:, 0]
 
 
 def compared(market: Market) -> str:
-    """One score with one fill and period: ours against alphalens."""
-    try:
-        from alphalens.performance import factor_information_coefficient, mean_return_by_quantile
-        from alphalens.utils import get_clean_factor_and_forward_returns
-    except ModuleNotFoundError:
-        return "alphalens-reloaded is not installed: left out"
-    import pandas as pd
-
-    span = range(60, 60 + COMPARED_DAYS)
-    _, panel = next(noise(market))
-    rule, members = FILLS[FILL], market.members
-    prices = fill_price(market.quotes, rule)[: span.stop + rule.lag + REBALANCE]
-    days = pd.DatetimeIndex(market.quotes.axes.days[: len(prices)])
-    symbols = list(market.quotes.axes.symbols)
-    # Alphalens trades at the price of the factor's own date: the fill's day takes the decision's place.
-    factor = pd.DataFrame(
-        panel[span.start : span.stop].astype(float), days[span.start + rule.lag :][:COMPARED_DAYS], symbols
-    )
-    factor = factor.stack().rename_axis(["date", "asset"])
-    # It would rank a stock without a price that day too, at its last one.
-    there = pd.DataFrame(np.isfinite(prices), days, symbols).stack().rename_axis(["date", "asset"])
-    factor = factor[there.reindex(factor.index)]
+    """All scores with one fill and period: ours against alphalens, per score."""
+    rule, members, span = FILLS[FILL], market.members, range(60, DAYS - 1 - REBALANCE)
+    panels = [panel for _, panel in noise(market)]
+    prices = fill_price(market.quotes, rule)
+    days, symbols = pd.DatetimeIndex(market.quotes.axes.days), list(market.quotes.axes.symbols)
+    # Alphalens trades at the price of the factor's own date: the fill's day takes the decision's place. It would rank a
+    # stock without a price that day too, at its last one.
+    shifted = np.where(np.isfinite(prices[1:]), panels[0][:-1], np.nan)[span.start : span.stop]
+    factor = pd.DataFrame(shifted.astype(float), days[span.start + 1 : span.stop + 1], symbols)
     table = pd.DataFrame(prices, days, symbols).ffill()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs, with_deciles, expected = alphalens_seconds(factor.stack().rename_axis(["date", "asset"]), table)
 
-    start = time.process_time()
-    clean = get_clean_factor_and_forward_returns(factor, table, quantiles=10, periods=(REBALANCE,), max_loss=1.0)
-    theirs = factor_information_coefficient(clean)
-    mean_return_by_quantile(clean, by_date=True)
-    their_seconds = time.process_time() - start
+    trading, start = ledger.market(market.quotes, rule), time.process_time()
+    rankings = [within(ranking(panel, span), members) for panel in panels]
+    found = rank_ics_after(rankings, trading, members, REBALANCE, span).everyone
+    ours = (time.process_time() - start) / SCORES
+    tracks(rankings, members, trading, TENTHS, rebalance=REBALANCE, cost=0.003, days=span)
+    with_tracks = (time.process_time() - start) / SCORES
 
-    start = time.process_time()
-    trading = ledger.market(market.quotes, rule)
-    rankings = [within(ranking(panel, span), members)]
-    (ours,) = rank_ics_after(rankings, trading, members, REBALANCE, span).everyone
-    tracks(rankings, members, trading, SELECTIONS, rebalance=REBALANCE, cost=0.003, days=span)
-    our_seconds = time.process_time() - start
-
-    worst = float(np.max(np.abs(ours - theirs.to_numpy()[:, 0])))
+    worst = float(np.max(np.abs(found[0] - expected)))
     assert worst <= 1e-12, worst
     return (
-        f"one score, {COMPARED_DAYS} days: alphalens {their_seconds:.1f} s, ours with tracks {our_seconds:.2f} s: "
-        f"{their_seconds / our_seconds:.0f}x; Rank ICs differ by {worst:.0e} at most"
+        f"a score, {len(span):,} days: Rank IC by date, alphalens {theirs:.1f} s, ours {ours:.2f} s: "
+        f"{theirs / ours:.0f}x, differences at most {worst:.0e}; with returns by decile {with_deciles:.1f} s, "
+        f"with tracks of deciles and costs {with_tracks:.2f} s: {with_deciles / with_tracks:.0f}x"
     )
 
 
@@ -196,12 +198,10 @@ def main(folder: Path) -> None:
     write_blocks([], SEED_SCHEMA, folder / "run" / "seed_scores.parquet")
     print(f"SIMULATED: {SCORES} scores x {DAYS:,} days x {STOCKS:,} stocks, 4 fills x 2 periods, {WORKERS} workers")
     first, memory = matrix(folder, [ONE])
-    print(f"one universe: {first:.1f} s, {memory:.2f} GB")
+    print(f"one universe: {first:.1f} s, {memory}")
     both, memory = matrix(folder, [ONE, FURTHER])
-    print(f"a further one, {FURTHER}: {both - first:.1f} s, {memory:.2f} GB in all")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        print(compared(market))
+    print(f"a further one, {FURTHER}: {both - first:.1f} s, {memory}")
+    print(compared(market) if get_clean_factor_and_forward_returns else "alphalens-reloaded is not installed: left out")
 
 
 if __name__ == "__main__":

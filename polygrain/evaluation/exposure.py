@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from polygrain.samples.labels import average_ranks
+from polygrain.evaluation.ranking import ordered
 from polygrain.store.panel import Array
 
 # Directions in which the regressors' squares add up to less than this share of the largest are rounding.
@@ -28,8 +28,7 @@ def rank_correlations(scores: Array, others: Array) -> Array:
 
 def _centred_ranks(values: Array) -> Array:
     # Twice a rank minus the mean rank is a whole number, so that sums of products are exact.
-    ranks: Array = 2 * average_ranks(values, np.ones(values.shape, dtype=bool)) - (values.shape[1] + 1)
-    return ranks
+    return np.array([ordered(row).ranks(len(row)) for row in values])
 
 
 def industry_means(scores: Array, codes: Array, industries: int) -> Array:

@@ -25,6 +25,8 @@ class Order:
     def among(self, mask: Array) -> Order:
         """The same of the stocks in `mask`, bool [symbols], alone."""
         inside = mask.take(self.columns)
+        if inside.all():
+            return self
         return Order(self.columns[inside], None if self.ties is None else self.ties[inside])
 
     def mask(self, symbols: int) -> Array:

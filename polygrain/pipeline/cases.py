@@ -23,13 +23,14 @@ NAV_PANELS, BENCHMARK = ("gross", "net", "turnover", "participation"), "benchmar
 
 
 class RankTask(Spec):
-    """Rank one score of a score file; it is ranking `number` from then on."""
+    """Rank one score of a score file, which is ranking `number` from then on, and keep one score date in `every`."""
 
     folder: str
     scores: str
     model: str
     label_days: int
     number: int
+    every: int
 
 
 class SeedTask(Spec):
@@ -89,11 +90,12 @@ class DecayResult:
 
 
 def rank(task: RankTask) -> None:
-    """Write the ranking of a score, of every day."""
+    """Write the ranking of a score, of every day, and the scores that are kept."""
     files = _files(task.folder)
     axes = files.axes()
     scores = read_panel(Path(task.scores), axes, task.model, task.label_days)
     files.save_ranking(task.number, ranking(scores, range(len(axes.days))))
+    files.save_scores(task.number, scores[files.scored()[:: task.every]])
 
 
 def evaluate_seed(task: SeedTask) -> Array:

@@ -37,7 +37,7 @@ from polygrain.pipeline.evaluation_files import EvaluationFiles
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.oracle import oracle_scores
 from polygrain.pipeline.parquet import blocks_written
-from polygrain.pipeline.score_files import read_panel, score_keys, seed_keys
+from polygrain.pipeline.score_files import score_dates, score_keys, seed_keys
 from polygrain.pipeline.scoring import Key
 from polygrain.progress import Progress, Step
 from polygrain.report.words import Text
@@ -163,7 +163,7 @@ class _Judging:
                 ThreadPoolExecutor(1) as thread,
                 blocks_written(NAV_SCHEMA, self.run / "nav.parquet") as put,
             ):
-                exposure = thread.submit(self.exposure, keys, oracle, chosen.panels[shown])
+                exposure = thread.submit(self.exposure, keys, chosen.panels[shown])
                 for number, universe in enumerate(chosen.panels):
                     for task, result in self.cases(number, len(keys), step):
                         tags = [_tags(key, task.rebalance, task.fill, universe) for key in keys]
@@ -183,20 +183,23 @@ class _Judging:
         return found
 
     def ranked(self, keys: Sequence[Key], oracle: Mapping[Key, Array], step: Step) -> None:
-        """Rank the scores of these keys, then the oracle's; and save the markets and which days have scores."""
+        """Rank the scores of these keys, then the oracle's; and save the markets and the days that the first has scores
+        on, as all have."""
         quotes = self.market.quotes
         self.files.save_axes(quotes.axes)
         for fill in self.market.experiment.evaluation.fills:
             self.files.save_market(fill, ledger.market(quotes, FILLS[fill]))
+        numbers = quotes.axes.day_number
+        self.files.save_scored(np.array([numbers[day] for day in score_dates(self.run / "scores.parquet", *keys[0])]))
         file = str(self.run / "scores.parquet")
         tasks = [
-            RankTask(folder=self.folder, scores=file, model=model, label_days=days, number=number)
+            RankTask(folder=self.folder, scores=file, model=model, label_days=days, number=number, every=self.shown[1])
             for number, (model, days) in enumerate(keys)
         ]
         self.workers.map(rank, tasks, done=_advancing(step))
         for number, panel in enumerate(oracle.values(), len(keys)):
             self.files.save_ranking(number, ranking(panel, range(len(panel))))
-        self.files.save_scored(np.array([day for day, order in self.files.ranking(0).items() if len(order)]))
+            self.files.save_scores(number, panel[self.files.scored()[:: self.shown[1]]])
 
     def cases(self, universe: int, count: int, step: Step) -> list[tuple[CaseTask, CaseResult]]:
         """Every fill and rebalance period of a universe."""
@@ -229,12 +232,10 @@ class _Judging:
         ]
         return pl.concat(frames).with_columns(pl.col("rank_ic", "autocorrelation").fill_nan(None))
 
-    def exposure(self, keys: Sequence[Key], oracle: Mapping[Key, Array], members: Array) -> pl.DataFrame:
+    def exposure(self, keys: Sequence[Key], members: Array) -> pl.DataFrame:
         """What every score has in common with styles and industries, on one score date in R."""
         dates = np.array(self.files.scored()[:: self.shown[1]])
-        axes, file = self.market.quotes.axes, self.run / "scores.parquet"
-        scores = {key: read_panel(file, axes, *key)[dates] for key in keys if key not in oracle}
-        scores |= {key: panel[dates] for key, panel in oracle.items()}
+        scores = {key: self.files.scores(number) for number, key in enumerate(keys)}
         return exposing.exposure(self.market, members, dates, scores)
 
     def by_seed(self, seeds: Sequence[tuple[str, int, int]], universe: str, step: Step) -> pl.DataFrame:

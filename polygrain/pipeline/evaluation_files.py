@@ -85,6 +85,14 @@ class EvaluationFiles:
             used += count
         return found
 
+    def save_scores(self, number: int, scores: Array) -> None:
+        """Write some dates' scores [dates, symbols]."""
+        self._save(f"scores-{number}", scores)
+
+    def scores(self, number: int) -> Array:
+        """The scores that were written of the ranking of that number."""
+        return self._load(f"scores-{number}")
+
     def save_navs(self, case: str, navs: Mapping[str, Array]) -> None:
         """Write panels of NAVs by name."""
         for name, panel in navs.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,12 @@ def seed_keys(path: Path) -> list[tuple[str, int, int]]:
 
 def _keys(path: Path, *names: str) -> Iterator[tuple[Any, ...]]:
     return _test(path).select(names).unique(maintain_order=True).collect(engine="streaming").iter_rows()
+
+
+def score_dates(path: Path, model: str, label_days: int) -> list[date]:
+    """The dates of one test score of scores.parquet, in order."""
+    rows = _test(path).filter(pl.col("model") == model, pl.col("label_days") == label_days)
+    return list(rows.select(pl.col("date").unique().sort()).collect()["date"])
 
 
 def read_panel(path: Path, axes: Axes, model: str, label_days: int, seed: int | None = None) -> Array:
