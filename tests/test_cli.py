@@ -17,7 +17,7 @@ from rich.console import Console
 from polygrain import __version__, pipeline, progress
 from polygrain.cli import main
 from polygrain.config import load
-from polygrain.errors import CheckError, ConfigError
+from polygrain.errors import CheckError, ConfigError, DataError
 from polygrain.pipeline import STAGES
 from polygrain.progress import Bars, Lines
 from polygrain.sources.synthetic import Synthetic
@@ -266,6 +266,19 @@ def test_the_number_of_processes_changes_no_bit_of_an_evaluation(folder: Path, t
     for name in names:
         assert (again / f"{name}.parquet").read_bytes() == (folder / f"{name}.parquet").read_bytes()
     assert not (again / "evaluation").exists()
+
+
+def test_an_evaluation_without_room_for_its_files_says_where(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder.parent, tmp_path / "runs")
+    again = tmp_path / "runs" / folder.name
+    (again / "rank_ic.parquet").unlink()
+    (again / "evaluation").write_text("no folder")
+    before = (again / "nav.parquet").read_bytes()
+    with pytest.raises(DataError, match=r"/evaluation: cannot be used: File exists; free space there"):
+        pipeline.run(
+            load(TINY, CHANGES), folder=again, base=TINY.parent, last="evaluate", progress=Lines(io.StringIO())
+        )
+    assert (again / "nav.parquet").read_bytes() == before
 
 
 def test_decay_meets_the_rank_ic(folder: Path) -> None:
