@@ -36,6 +36,14 @@ class CheckError(PolygrainError):
     exit_code = 1
 
 
+class Uncertified(CheckError):
+    """An optimum that its certificate does not prove."""
+
+
+class Infeasible(DataError):
+    """Constraints that no portfolio of a date satisfies, and that may not give way; the place is the date."""
+
+
 class Interrupted(PolygrainError):
     """The run was stopped by the user and can be resumed by the same command."""
 
