@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,25 +20,22 @@ def rank_ic(scores: Array, returns: Array, mask: Array) -> Array:
     Only stocks with both values count; NaN where they are fewer than 3 or either side is constant. Each row sees itself
     only.
     """
-    days = range(len(scores))
-    (found,) = rank_ics([ranking(scores, days)], returns, mask, days)
-    return np.asarray(found)
+    values = np.full(len(scores), np.nan)
+    for day, order in ranking(scores, range(len(scores))).items():
+        inside = mask[day] & np.isfinite(returns[day])
+        ((values[day], _),) = _of_a_date([order], ordered(np.where(inside, returns[day], np.nan)), inside)
+    return values
 
 
-def rank_ics(rankings: Sequence[Ranking], returns: Array, mask: Array, days: Sequence[int]) -> Array:
-    """The same [rankings, dates] of many rankings on the dates `days`, whose returns and mask are [dates, symbols]."""
-    found = np.full((len(rankings), len(days)), np.nan)
-    for place, day in enumerate(days):
-        inside = mask[place] & np.isfinite(returns[place])
-        order = ordered(np.where(inside, returns[place], np.nan))
-        ranks = order.ranks(len(inside))
-        for number, each in enumerate(rankings):
-            ours = each[day].among(inside)
-            # Ranks among fewer stocks, where some have no score, are others.
-            theirs = ranks if len(ours) == len(order) else order.among(ours.mask(len(inside))).ranks(len(inside))
-            # The best come first in a ranking, the worst in the order of returns.
-            found[number, place] = -correlation(ours.centred(), theirs.take(ours.columns))
-    return found
+def _of_a_date(rankings: Sequence[Order], returns: Order, inside: Array) -> Iterator[tuple[float, int]]:
+    """Rank IC of each ranking with the order of returns, which has the stocks `inside`, and how many it is of."""
+    ranks = returns.ranks(len(inside))
+    for each in rankings:
+        ours = each.among(inside)
+        # Ranks among fewer stocks, where some have no score, are others.
+        theirs = ranks if len(ours) == len(returns) else returns.among(ours.mask(len(inside))).ranks(len(inside))
+        # The best come first in a ranking, the worst in the order of returns.
+        yield -correlation(ours.centred(), theirs.take(ours.columns)), len(ours)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,12 +65,14 @@ def rank_ics_after(
         everyone = members[rows] & np.isfinite(returns)
         # Past the data no return is known, whatever the last row says.
         tradable = everyone & market.buyable[np.minimum(rows + market.lag, len(market.buyable) - 1)]
-        found.tradable[:, here] = rank_ics(rankings, returns, tradable, days[here])
-        found.everyone[:, here] = rank_ics(rankings, returns, everyone, days[here])
-        found.count[:, here] = [
-            [np.count_nonzero(mask.take(each[day].columns)) for day, mask in zip(days[here], tradable)]
-            for each in rankings
-        ]
+        for row, day in enumerate(rows.tolist()):
+            order = ordered(np.where(everyone[row], returns[row], np.nan))
+            orders = [each[day] for each in rankings]
+            of_all = _of_a_date(orders, order, everyone[row])
+            of_some = _of_a_date(orders, order.among(tradable[row]), tradable[row])
+            for number, ((ic, count), (ic_all, _)) in enumerate(zip(of_some, of_all)):
+                found.tradable[number, start + row], found.count[number, start + row] = ic, count
+                found.everyone[number, start + row] = ic_all
     return found
 
 

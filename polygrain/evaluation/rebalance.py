@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from polygrain.execution.ledger import Holdings, by_portfolio, edges_of
+from polygrain.execution.ledger import Holdings, edges_of, sums_between
 from polygrain.store.panel import Array
 
 _DUST = 1e-12
@@ -47,7 +47,7 @@ def rebalanced(before: Holdings, cash_P: Array, buyable_S: Array, sellable_S: Ar
     is_taken[taken] = True
     kept = kept[~is_taken.take(held[kept])]
     worth_P = cash_P + before.sums(count)
-    left_P = worth_P - by_portfolio(before.portfolio_H[kept], before.value_H[kept], count)
+    left_P = worth_P - sums_between(edges_of(before.portfolio_H[kept], count), before.value_H[kept])
     edges = edges_of(portfolio_T, count)
     # Few names are bound: all others get the level.
     bound_T = np.flatnonzero(~(buyable_S & sellable_S).take(column_T))
@@ -63,6 +63,8 @@ def rebalanced(before: Holdings, cash_P: Array, buyable_S: Array, sellable_S: Ar
         place = edges[before.portfolio_H[kept]] + np.arange(len(kept))
         after = _inserted(before.only(kept), place, after)
     # What rounding leaves over must not count as a holding: held names rank where others are passed over.
+    if not len(after.value_H) or after.value_H.min() > _DUST * worth_P.max():
+        return after
     real_H = (after.value_H > 0) & (after.value_H >= _DUST * worth_P.take(after.portfolio_H))
     return after if real_H.all() else after.only(real_H)
 
@@ -87,7 +89,10 @@ def _inserted(few: Holdings, place: Array, many: Holdings) -> Holdings:
 def _taken(wanted: Wanted, drifted: Array, buyable_S: Array) -> tuple[Array, Array]:
     """Portfolios and columns of the first names of each portfolio that are buyable or held."""
     portfolio_W, column_W = wanted.portfolio_W, wanted.column_W
-    possible_W = buyable_S.take(column_W) | (drifted.take(portfolio_W * len(buyable_S) + column_W) > 0)
+    possible_W = buyable_S.take(column_W)
+    # Few are not buyable: only of them it is looked up whether they are held.
+    rest = np.flatnonzero(~possible_W)
+    possible_W[rest] = drifted[portfolio_W[rest] * len(buyable_S) + column_W[rest]] > 0
     portfolio, column = portfolio_W[possible_W], column_W[possible_W]
     edges = edges_of(portfolio, len(wanted.number_P))
     stop_P = np.minimum(edges[:-1] + wanted.number_P, edges[1:])
@@ -112,7 +117,7 @@ def _levels(left_P: Array, names_P: Array, owner: Array, bound: Array, capped: A
     for _ in range(_ROUNDS):
         fixed = np.where(is_cap, bound < level_P[owner], bound > level_P[owner])
         slope_P = names_P - np.bincount(owner[fixed], minlength=count)
-        spent_P = by_portfolio(owner[fixed], bound[fixed], count)
+        spent_P = sums_between(edges_of(owner[fixed], count), bound[fixed])
         next_P = np.divide(np.maximum(left_P - spent_P, 0.0), slope_P, out=np.full(count, np.inf), where=slope_P > 0)
         settled_P = next_P == level_P
         level_P = next_P

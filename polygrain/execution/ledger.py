@@ -74,13 +74,12 @@ class Holdings:
 
     def sums(self, portfolios: int) -> Array:
         """Σ value by portfolio [P]; no sum depends on which other stocks there are."""
-        return by_portfolio(self.portfolio_H, self.value_H, portfolios)
+        return sums_between(edges_of(self.portfolio_H, portfolios), self.value_H)
 
 
-def by_portfolio(portfolio_H: Array, value_H: Array, portfolios: int) -> Array:
-    """Σ of values by portfolio [P]; `portfolio_H` ascends. A sum's bits depend on its own values alone."""
-    sums, edges = np.zeros(portfolios), edges_of(portfolio_H, portfolios)
-    some = edges[1:] > edges[:-1]
+def sums_between(edges: Array, value_H: Array) -> Array:
+    """Σ of values by portfolio [P], whose rows `edges_of` gives. A sum's bits depend on its own values alone."""
+    sums, some = np.zeros(len(edges) - 1), edges[1:] > edges[:-1]
     sums[some] = np.add.reduceat(value_H, edges[:-1][some]) if some.any() else 0.0
     return sums
 
@@ -117,13 +116,14 @@ class Ledgers:
         self.cash_P, self.net_P = np.ones(portfolios), np.ones(portfolios)
         self._portfolio_H, self._column_H = np.zeros(0, np.int64), np.zeros(0, np.int64)
         self._shares_H = np.zeros(0)
+        self._edges = edges_of(self._portfolio_H, portfolios)
 
     def drifted(self, day: int) -> Holdings:
         """The holdings and their values at the fill of `day`, before trading; sees that fill and earlier days."""
         gone_H = self.market.last_day.take(self._column_H) < day
         if gone_H.any():
             proceeds_H = self._shares_H[gone_H] * self.market.valuation[day - 1, self._column_H[gone_H]]
-            self.cash_P += by_portfolio(self._portfolio_H[gone_H], proceeds_H, len(self.cash_P))
+            self.cash_P += sums_between(edges_of(self._portfolio_H[gone_H], len(self.cash_P)), proceeds_H)
             self._keep(self._portfolio_H[~gone_H], self._column_H[~gone_H], self._shares_H[~gone_H])
         return Holdings(self._portfolio_H, self._column_H, self._shares_H * self.market.mark[day].take(self._column_H))
 
@@ -133,7 +133,8 @@ class Ledgers:
         What is not held is cash.
         """
         count, symbols = len(self.cash_P), len(self.market.last_day)
-        worth_P = self.cash_P + before.sums(count)
+        ends, starts = edges_of(before.portfolio_H, count), edges_of(after.portfolio_H, count)
+        worth_P = self.cash_P + sums_between(ends, before.value_H)
         old, new = before.keys(symbols), after.keys(symbols)
         was = np.zeros(count * symbols)
         was[old] = before.value_H
@@ -141,12 +142,12 @@ class Ledgers:
         # Of what is held no more nothing is left.
         was[new] = 0.0
         sold_H = was.take(old)
-        traded_P = by_portfolio(after.portfolio_H, bought_H, count) + by_portfolio(before.portfolio_H, sold_H, count)
+        traded_P = sums_between(starts, bought_H) + sums_between(ends, sold_H)
         per_amount_S = self.market.per_amount[day]
-        crowding_P = by_portfolio(after.portfolio_H, bought_H**2 * per_amount_S.take(after.column_H), count)
-        crowding_P += by_portfolio(before.portfolio_H, sold_H**2 * per_amount_S.take(before.column_H), count)
+        crowding_P = sums_between(starts, bought_H**2 * per_amount_S.take(after.column_H))
+        crowding_P += sums_between(ends, sold_H**2 * per_amount_S.take(before.column_H))
         self._keep(after.portfolio_H, after.column_H, after.value_H / self.market.mark[day].take(after.column_H))
-        self.cash_P = worth_P - after.sums(count)
+        self.cash_P = worth_P - sums_between(starts, after.value_H)
         turnover_P = traded_P / worth_P
         self.net_P = self.net_P * (1.0 - self.cost_per_side * turnover_P)
         scale_P = np.where(traded_P > 0, worth_P * traded_P, np.nan)
@@ -158,7 +159,8 @@ class Ledgers:
         return np.stack(sums, axis=1) + self.cash_P[:, None]
 
     def _worth(self, price_S: Array) -> Array:
-        return by_portfolio(self._portfolio_H, price_S.take(self._column_H) * self._shares_H, len(self.cash_P))
+        return sums_between(self._edges, price_S.take(self._column_H) * self._shares_H)
 
     def _keep(self, portfolio_H: Array, column_H: Array, shares_H: Array) -> None:
         self._portfolio_H, self._column_H, self._shares_H = portfolio_H, column_H, shares_H
+        self._edges = edges_of(portfolio_H, len(self.cash_P))

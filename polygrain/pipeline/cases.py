@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from polygrain.compute import return_memory
 from polygrain.evaluation.decay import rank_autocorrelation
 from polygrain.evaluation.rank_ic import RankICs, rank_ics_after
 from polygrain.evaluation.ranking import Ranking, ranking, within
@@ -96,6 +97,8 @@ def rank(task: RankTask) -> None:
     scores = read_panel(Path(task.scores), axes, task.model, task.label_days)
     files.save_ranking(task.number, ranking(scores, range(len(axes.days))))
     files.save_scores(task.number, scores[files.scored()[:: task.every]])
+    # Reading takes several times what a case does.
+    return_memory()
 
 
 def evaluate_seed(task: SeedTask) -> Array:
