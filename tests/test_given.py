@@ -148,6 +148,10 @@ def test_the_run_folder(runs: Path) -> None:
     assert all(said["zh"] for said in (*facts["missing"], *facts["conventions"]))
     assert "One of date t counts as known at t's close" in facts["conventions"][0]["en"]
     page = (folder / "report.html").read_text()
+    # The first screen answers for them as for a run's own.
+    assert "Which model should I use?" in page
+    assert "was not evaluated" not in page
+    assert (folder / "figures" / "deciles_day_net_0d.json").is_file()
     assert "two.parquet, a long frame" in page
     assert "No label named" in page
     assert not any("seed" in said for said in english(facts["conventions"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from polygrain.pipeline.exposing import CONVENTION
@@ -159,6 +160,7 @@ def lock(market: Market, trials: Sequence[Mapping[str, JSON]]) -> Text:
     if lock_after is None:
         return Text("")
     openings = [str(trial["opened"]) for trial in trials if trial["opened"] is not None]
+    by_day = [f"{day} ({count})" if count > 1 else day for day, count in Counter(openings).items()]
     times = f"{len(openings)} time{'' if len(openings) == 1 else 's'}"
     if market.store.until is not None:
         return Text(
@@ -167,7 +169,7 @@ def lock(market: Market, trials: Sequence[Mapping[str, JSON]]) -> Text:
         )
     return Text(
         f"The days after {lock_after} were locked while this was developed, and then seen. The lock box of this data "
-        f"was opened {times}: {', '.join(openings)}.",
+        f"was opened {times}: {', '.join(by_day)}.",
         f"{lock_after} 之后的日期在研发期间封存，之后才启用。该数据的封存共开启 {len(openings)} 次："
-        f"{'、'.join(openings)}。",
+        f"{'、'.join(by_day)}。",
     )

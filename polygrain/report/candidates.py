@@ -10,9 +10,7 @@ import numpy as np
 from polygrain.evaluation import excess, stability, statistics
 from polygrain.report.results import Case, Evaluation
 from polygrain.report.rows import Comparison, against_naive, seed_std
-from polygrain.report.tables import cases, in_order
-
-KINDS = ("single", "mixed", "ensemble", "residual")
+from polygrain.report.tables import JUDGED, cases, in_order
 
 
 @dataclass(frozen=True)
@@ -104,6 +102,6 @@ def _portfolio(evaluation: Evaluation, case: Case) -> Portfolio | None:
 
 def candidates(evaluation: Evaluation) -> list[Candidate]:
     """Every trained model and ensemble at every label, the highest Rank IC first."""
-    listed = cases(evaluation, in_order(evaluation.facts.models, KINDS))
+    listed = cases(evaluation, in_order(evaluation.facts.models, JUDGED))
     found = [each for case in listed if (each := candidate(evaluation, case)) is not None]
     return sorted(found, key=lambda each: -each.rank_ic)

@@ -10,10 +10,8 @@ from polygrain.report.bars import Bars, bar_figure, bars_of, excess_title, is_an
 from polygrain.report.facts import ModelFacts
 from polygrain.report.figures import LEG_TITLES, Figure, Group, case_of, label, looks
 from polygrain.report.results import TENTHS, Evaluation
-from polygrain.report.tables import in_order
+from polygrain.report.tables import JUDGED, in_order
 from polygrain.report.words import Text
-
-KINDS = ("single", "mixed", "ensemble", "residual")
 
 
 def deciles(evaluation: Evaluation) -> Group:
@@ -34,7 +32,7 @@ def _figures(evaluation: Evaluation) -> Iterator[Figure]:
     drawn = looks(facts.models)
     naive = in_order(facts.models, ("naive",))
     # The headline's is shown first.
-    models = sorted(in_order(facts.models, KINDS), key=lambda model: model.name != facts.headline)
+    models = sorted(in_order(facts.models, JUDGED), key=lambda model: model.name != facts.headline)
     for label_days, model, leg in product(facts.label_days, models, LEG_TITLES):
         pairs = [(each, _bars(evaluation, each, label_days, leg, annual)) for each in (model, *naive)]
         if pairs[0][1].names:
