@@ -24,8 +24,9 @@ class Evaluated:
     """Judged scores: the naive composite, and a simulated market's oracle, stand beside them in every frame.
 
     `rank_ic` (model, label_days, rebalance, fill, universe, date, rank_ic, rank_ic_all, n), `nav` (…, selection, track,
-    date, gross, net, benchmark, turnover) and `decay` (model, label_days, days, date, rank_ic, autocorrelation) are as
-    in a run folder; `tables` are the report's by name, fractions in full precision; `missing` says what was left out.
+    date, gross, net, benchmark, turnover, participation) and `decay` (model, label_days, days, date, rank_ic,
+    autocorrelation) are as in a run folder; `tables` are the report's by name, fractions in full precision; `missing`
+    says what was left out.
     """
 
     rank_ic: pl.DataFrame
