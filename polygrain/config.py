@@ -26,6 +26,7 @@ from polygrain.features.granularity import Granularity
 from polygrain.features.panels import Panels
 from polygrain.market.session import DAYS_A_WEEK
 from polygrain.models.network import NETWORKS, Network
+from polygrain.portfolio.enhancement import Enhancement
 from polygrain.samples.labels import Label
 from polygrain.samples.windows import steps
 from polygrain.search import Tune, Value
@@ -36,6 +37,7 @@ from polygrain.universe import Universe, parse
 
 # Model names become file names.
 _NAME = re.compile(r"[A-Za-z0-9_]+")
+EnhancementName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
 
 
 def _distinct(key: str, values: Sequence[str | int]) -> None:
@@ -126,6 +128,7 @@ class Experiment(Spec):
     ensemble: dict[str, Annotated[Ensemble, ByKind(ENSEMBLES)]] = {}
     exposures: Exposures = Exposures()
     evaluation: Evaluation = Evaluation()
+    enhancement: dict[EnhancementName, Enhancement] = {}
     tune: Tune | None = None
 
     def check_trains(self) -> None:
@@ -134,6 +137,11 @@ class Experiment(Spec):
             if not given:
                 reason = "is missing or empty; add one, or bring scores of your own: polygrain evaluate --scores FILE"
                 raise ConfigError(key, reason)
+
+    def check_enhances(self) -> None:
+        """Refuse an experiment without a portfolio."""
+        if not self.enhancement:
+            raise ConfigError("enhancement", "is missing or empty; add one, such as [enhancement.csi300]")
 
     @property
     def plugin_hashes(self) -> dict[str, str]:

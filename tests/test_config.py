@@ -116,8 +116,8 @@ def test_an_override_does_not_need_its_table() -> None:
 
 FILLS = "t0_close, t1_vwap, t1_open, t1_close"
 TOP = (
-    "ensemble, evaluation, exposures, granularity, label, name, network, note, panels, plugins, protocol, source, "
-    "store, tune, universe, version, workers"
+    "enhancement, ensemble, evaluation, exposures, granularity, label, name, network, note, panels, plugins, protocol, "
+    "source, store, tune, universe, version, workers"
 )
 REFUSED = [
     # Keys.

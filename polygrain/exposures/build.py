@@ -61,11 +61,13 @@ class ExposurePanels:
     """Exposures float32 [days, symbols, styles] of every listed stock, and its industry.
 
     A style is NaN for all on dates when most of U_t lacks it, and for stocks that are not listed or never traded.
-    `missing` are sentences on what the data lacks, `notes` on stand-ins. Row t sees t's close and what is before it.
+    `cap` [days, symbols] is the market value in yuan that they are weighted by, None where there is none. `missing` are
+    sentences on what the data lacks, `notes` on stand-ins. Row t sees t's close and what is before it.
     """
 
     styles: Panel
     industries: Industries
+    cap: Array | None
     missing: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -96,7 +98,7 @@ def exposures(store: Store, quotes: Quotes, members: Array, settings: Exposures)
     styles = settings.styles.values()
     missing = [_lack(style, given) for style in styles if not _possible(style, given)]
     panel = measured(given, [style for style in styles if _possible(style, given)], groups)
-    return ExposurePanels(panel, groups, (*missing, *_industry_gaps(store, groups)), (*notes, *groups.notes))
+    return ExposurePanels(panel, groups, cap, (*missing, *_industry_gaps(store, groups)), (*notes, *groups.notes))
 
 
 def measured(given: Inputs, styles: Sequence[Style], groups: Industries) -> Panel:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from shutil import rmtree
 
@@ -24,12 +25,13 @@ from polygrain.features.plan import available
 from polygrain.interop import Given, score_name
 from polygrain.market.session import Session
 from polygrain.models.network import plugin_hashes
-from polygrain.pipeline import evaluating, explaining, facts, score_files, training
+from polygrain.pipeline import enhancing, evaluating, explaining, facts, score_files, training
 from polygrain.pipeline.manifest import RunManifest, Trials
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.oracle import ORACLE
 from polygrain.pipeline.parquet import write_blocks, write_parquet
 from polygrain.plugins import use
+from polygrain.portfolio.constraint import CONSTRAINTS
 from polygrain.progress import Progress
 from polygrain.report.facts import FILE as FACTS_FILE
 from polygrain.report.facts import Said
@@ -58,6 +60,7 @@ STAGES = {
     "train": "Fit every model on every fold.",
     "score": "Turn predictions into scores and ensembles.",
     "evaluate": "Judge every score: Rank ICs and tracks.",
+    "enhance": "Hold indices with the most score that constraints allow, and trade them from date to date.",
     "explain": "Say which features, of which days, the networks' scores come from.",
     "report": "Write the tables, figures and the HTML page.",
 }
@@ -78,6 +81,8 @@ def run(
         raise ConfigError("--open-lock", "nothing is locked: the config has no protocol.lock_after; leave it out")
     if last != "ingest":
         experiment.check_trains()
+    if last == "enhance":
+        experiment.check_enhances()
     use(experiment.plugins)
     if list(STAGES).index(last) >= list(STAGES).index("train"):
         find(experiment.protocol.device)
@@ -92,6 +97,8 @@ def run(
             # Not before: a run that is refused because another one is writing here changes nothing.
             write_config(experiment, job.folder / "config.toml")
             for name in STAGES:
+                if name == "enhance" and not experiment.enhancement:
+                    continue
                 made = job.stage(name)
                 if name == last:
                     break
@@ -315,6 +322,20 @@ class Job:
                 write_parquet(frame, self.folder / name)
             self.manifest.facts["missing"] = [asdict(text) for text in judged.missing]
         return self.folder / outputs[0]
+
+    def enhance(self) -> Path:
+        settings = self.experiment.model_dump(mode="json", include={"enhancement", "exposures", "universe"})
+        used = {one.kind for each in self.experiment.enhancement.values() for one in each.constraints}
+        plugins: JSON = {**STYLES.hashes(STYLES), **CONSTRAINTS.hashes(used)}
+        code: JSON = [code_fingerprint(*_JUDGES, "exposures", "portfolio"), version("highspy")]
+        scored = file_fingerprint(self.folder / "scores.parquet")
+        inputs = fingerprint([scored, settings, plugins, self.market.store.fingerprint(), code])
+        if self.manifest.current("enhance", inputs):
+            self.manifest.skip("enhance")
+            return self.folder / enhancing.FOLDER
+        with self.manifest.stage("enhance", inputs, enhancing.FILES):
+            enhancing.enhance(self.market, self.folder, inputs, self.workers, self.progress)
+        return self.folder / enhancing.FOLDER
 
     def explain(self) -> Path:
         output = "explain.parquet"

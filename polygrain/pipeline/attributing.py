@@ -1,0 +1,102 @@
+"""Attribution of the shown portfolios' excess, day by day: attribution.parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from polygrain.pipeline.holding import TAGS, HoldTask
+from polygrain.pipeline.market import Market
+from polygrain.portfolio.attribution import attributed
+from polygrain.portfolio.benchmark import Benchmark
+from polygrain.portfolio.factors import FactorReturns, factor_returns
+from polygrain.store.panel import Array
+
+FILE = "attribution.parquet"
+SCHEMA = pl.Schema({**TAGS, "date": pl.Date, "source": pl.String, "of": pl.String, "value": pl.Float64})
+TRADING, COST = ("trading", ""), ("cost", "")
+
+
+def attribution(market: Market, tasks: Sequence[HoldTask], benchmarks: Sequence[Benchmark]) -> pl.DataFrame:
+    """(portfolio, model, label_days, date, source, of, value) of finished tasks; a day's values add up to its net
+    r_p − r_b.
+
+    Holdings at the close before and the day's returns give industries, styles, selection and cash; what trading at the
+    fill instead of the closes made of it is `trading`, what it cost `cost`.
+    """
+    frames = [SCHEMA.to_frame()]
+    held = [_Held(market, task, benchmarks[task.index]) for task in tasks]
+    for day in sorted({day for one in held for day in one.days}):
+        returns = _returns(market, day)
+        factors = _factor_returns(market, day, returns)
+        frames += [one.rows(day, factors, returns) for one in held if day in one.days]
+    return pl.concat(frames)
+
+
+class _Held:
+    """A finished walk: what it held into every day, and what it earned on it."""
+
+    def __init__(self, market: Market, task: HoldTask, index: Benchmark) -> None:
+        axes = market.quotes.axes
+        self.market, self.index = market, index
+        self.tags = {name: getattr(task, name) for name in TAGS}
+        nav = pl.read_parquet(task.part("nav"))
+        self.base = axes.day_number[nav["date"][0]]
+        self.gross, self.net = nav["gross"].to_numpy(), nav["net"].to_numpy()
+        self.days = range(self.base + 1, self.base + nav.height)
+        self.fills = {
+            axes.day_number[day]: (
+                rows["symbol"].replace_strict(axes.symbol_number).to_numpy(),
+                rows["shares"].to_numpy(),
+            )
+            for (day,), rows in pl.read_parquet(task.part("holdings")).group_by("date", maintain_order=True)
+        }
+        self.shares = np.zeros(len(axes.symbols))
+
+    def rows(self, day: int, factors: FactorReturns, returns_S: Array) -> pl.DataFrame:
+        """A day's contributions; days are asked for in order."""
+        if day - 1 in self.fills:
+            columns, shares = self.fills[day - 1]
+            self.shares = np.zeros(len(self.shares))
+            self.shares[columns] = shares
+        held = (self.shares > 0) & (self.market.quotes.last_day >= day)
+        close, before = day - self.base, self.market.quotes.valuation[day - 1]
+        weights = np.where(held, self.shares * before, 0.0) / self.gross[close - 1]
+        found = attributed(weights - self.index.before[day], factors)
+        gross, net = (nav[close] / nav[close - 1] - 1 for nav in (self.gross, self.net))
+        found[TRADING] = float(gross - np.where(held, weights * returns_S, 0.0).sum())
+        found[COST] = float(net - gross)
+        return pl.DataFrame(
+            {
+                "source": [source for source, _ in found],
+                "of": [of for _, of in found],
+                "value": list(found.values()),
+            }
+        ).select(
+            *(pl.lit(value, TAGS[name]).alias(name) for name, value in self.tags.items()),
+            pl.lit(self.market.quotes.axes.days[day]).alias("date"),
+            pl.all(),
+        )
+
+
+def _returns(market: Market, day: int) -> Array:
+    """Returns [symbols] from the close before to that of a day, 0 of who does not trade; NaN of who is not there."""
+    worth = market.quotes.valuation
+    there = np.isfinite(worth[day - 1]) & (market.quotes.age[day] > 0)
+    return np.where(there, worth[day] / worth[day - 1] - 1, np.nan)
+
+
+def _factor_returns(market: Market, day: int, returns_S: Array) -> FactorReturns:
+    """A day's factor returns, fitted on who was of U_t at the close before and traded, by √market value if known."""
+    panels, quotes = market.exposures, market.quotes
+    value = np.ones(len(returns_S)) if panels.cap is None else panels.cap[day - 1]
+    return factor_returns(
+        returns_S,
+        panels.styles.values[day - 1].T.astype(float),
+        panels.industries.codes[day - 1].astype(np.intp) - 1,
+        np.where(market.members[day - 1] & quotes.traded[day], value, 0.0),
+        styles=panels.names,
+        industries=panels.industries.names[1:],
+    )

@@ -1,0 +1,51 @@
+"""Files that the processes of the enhance stage share, mapped into memory and never copied."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from polygrain.pipeline.evaluation_files import EvaluationFiles
+from polygrain.portfolio.known import Known
+from polygrain.store.panel import Array
+
+_PANELS = ("benchmark", "covered", "exposures", "industry", "buyable", "sellable", "frozen", "eligible")
+_NAMES = ("styles", "industries")
+
+
+class EnhancementFiles(EvaluationFiles):
+    """Axes, markets and scores as the evaluation's, and what portfolios may know of an index, by its number."""
+
+    def save_known(self, number: int, known: Known, returns: Array) -> None:
+        """Write all but the scores, and the index's returns [days]."""
+        self._save(f"returns-{number}", returns)
+        self._save(f"decisions-{number}", np.array(known.days))
+        for name in _PANELS:
+            self._save(f"{name}-{number}", getattr(known, name))
+        for name in _NAMES:
+            self._save(f"{name}-{number}", np.array(getattr(known, name), dtype=np.str_))
+
+    def returns(self, number: int) -> Array:
+        """The returns [days] of an index."""
+        return self._load(f"returns-{number}")
+
+    def known(self, number: int, score: int) -> Known:
+        """What portfolios of an index know that take the scores of that number."""
+        axes, days = self.axes(), self._load(f"decisions-{number}").tolist()
+        panels = {name: self._load(f"{name}-{number}") for name in _PANELS}
+        styles, industries = (tuple(self._load(f"{name}-{number}").tolist()) for name in _NAMES)
+        return Known(
+            days=tuple(days),
+            dates=tuple(axes.days[day] for day in days),
+            symbols=axes.symbols,
+            score=self.scores(score),
+            styles=styles,
+            industries=industries,
+            benchmark=panels["benchmark"],
+            covered=panels["covered"],
+            exposures=panels["exposures"],
+            industry=panels["industry"],
+            buyable=panels["buyable"],
+            sellable=panels["sellable"],
+            frozen=panels["frozen"],
+            eligible=panels["eligible"],
+        )

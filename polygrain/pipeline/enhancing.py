@@ -1,0 +1,200 @@
+"""The enhance stage: every portfolio of every enhancement with every score asked for, to RUN/portfolios."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import rmtree
+
+import numpy as np
+import polars as pl
+
+from polygrain.compute import Pool
+from polygrain.errors import ConfigError, DataError
+from polygrain.execution import ledger
+from polygrain.execution.fills import FILLS
+from polygrain.exposures.industries import industries
+from polygrain.pipeline import attributing
+from polygrain.pipeline.enhancement_files import EnhancementFiles
+from polygrain.pipeline.holding import SCHEMAS, HoldTask, hold
+from polygrain.pipeline.market import Market
+from polygrain.pipeline.oracle import ORACLE
+from polygrain.pipeline.parquet import write_blocks, write_parquet
+from polygrain.pipeline.score_files import read_panel, score_dates, score_keys
+from polygrain.pipeline.scoring import NAIVE, Key
+from polygrain.portfolio.benchmark import Benchmark, benchmark
+from polygrain.portfolio.enhancement import Enhancement, Grid, Portfolio, portfolio_name
+from polygrain.portfolio.known import known
+from polygrain.progress import Progress
+from polygrain.store.commit import commit_json
+from polygrain.store.panel import Axes
+
+FOLDER = "portfolios"
+FILES = tuple(
+    f"{FOLDER}/{name}" for name in (*(f"{table}.parquet" for table in SCHEMAS), attributing.FILE, "grid.json")
+)
+
+
+def enhance(market: Market, run: Path, key: str, workers: Pool, progress: Progress) -> None:
+    """Walk every portfolio of the config with the scores of RUN/scores.parquet, and write RUN/portfolios.
+
+    `key` is the fingerprint of all that goes in: what an earlier call for the same has finished is kept. What processes
+    share lies in RUN/enhancement meanwhile: an index and decision take some 5 bytes a stock and 4 a style. ConfigError
+    for an index, model or label that there is not.
+    """
+    folder, place = run / FOLDER, run / "enhancement"
+    parts = folder / f"parts-{key[:12]}"
+    try:
+        for old in folder.glob("parts-*"):
+            if old != parts:
+                rmtree(old)
+        rmtree(place, ignore_errors=True)
+        place.mkdir()
+        prepared = _Prepared(market, run / "scores.parquet", EnhancementFiles(place), parts)
+        tasks = [task for name in market.experiment.enhancement for task in prepared.tasks(name)]
+        parts.mkdir(parents=True, exist_ok=True)
+        with progress.step(f"enhance {len(tasks)} portfolios", sum(task.decisions for task in tasks)) as step:
+            workers.map(hold, tasks, done=lambda task, _: step.advance(task.decisions))
+        for table, schema in SCHEMAS.items():
+            write_blocks((pl.read_parquet(task.part(table)) for task in tasks), schema, folder / f"{table}.parquet")
+        shown = {portfolio.name for portfolio in prepared.portfolios if portfolio.shown}
+        held = [task for task in tasks if task.portfolio in shown]
+        write_parquet(attributing.attribution(market, held, prepared.benchmarks), folder / attributing.FILE)
+        commit_json(folder / "grid.json", prepared.grid().model_dump(mode="json"))
+        rmtree(parts)
+    except OSError as error:
+        reason = f"cannot be used: {error.strerror or error}; free space there, then run it again"
+        raise DataError(error.filename or str(place), reason) from error
+    finally:
+        rmtree(place, ignore_errors=True)
+
+
+class _Prepared:
+    """Tasks of the enhancements, made one enhancement after the other; what they share goes to the files."""
+
+    def __init__(self, market: Market, scores: Path, files: EnhancementFiles, parts: Path) -> None:
+        self.market, self.scores, self.files, self.parts = market, scores, files, parts
+        self.scored = [key for key in score_keys(scores) if key[0] not in (NAIVE, ORACLE)]
+        self.portfolios: list[Portfolio] = []
+        self.keys: dict[str, list[Key]] = {}
+        self.benchmarks: list[Benchmark] = []
+        self.missing: list[tuple[str, str]] = []
+        self._tasks = self._panels = 0
+        files.save_axes(market.quotes.axes)
+        for fill in {one.fill for one in market.experiment.enhancement.values()}:
+            files.save_market(fill, ledger.market(market.quotes, FILLS[fill]))
+
+    def tasks(self, name: str) -> Iterator[HoldTask]:
+        """Every portfolio of an enhancement with every score, in the order of the tables."""
+        settings, axes = self.market.experiment.enhancement[name], self.market.quotes.axes
+        keys = self.keys[name] = self._chosen(name, settings)
+        index = self._benchmark(name, settings)
+        scored = [axes.day_number[day] for day in score_dates(self.scores, *keys[0])]
+        decisions = self._decisions(name, settings, scored, index)
+        number = len(self.benchmarks)
+        self.benchmarks.append(index)
+        ahead = self.files.market(settings.fill) if settings.tradability == "fill" else None
+        panels, none = self.market.exposures, np.zeros((0, 0))
+        found = known(none, self.market.quotes, self.market.members, index, panels, decisions, ahead)
+        self.files.save_known(number, found, index.returns)
+        places = {}
+        for key in keys:
+            places[key] = self._panels
+            self.files.save_scores(self._panels, read_panel(self.scores, axes, *key)[decisions].astype(np.float32))
+            self._panels += 1
+        for place, cell in enumerate(settings.cells):
+            portfolio = Portfolio(
+                name=portfolio_name(name, cell.varied),
+                enhancement=name,
+                index=settings.index,
+                varied=cell.varied,
+                shown=place == 0,
+            )
+            self.portfolios.append(portfolio)
+            for model, label_days in keys:
+                yield HoldTask(
+                    folder=str(self.files.folder),
+                    parts=str(self.parts),
+                    number=self._tasks,
+                    portfolio=portfolio.name,
+                    model=model,
+                    label_days=label_days,
+                    index=number,
+                    score=places[model, label_days],
+                    fill=settings.fill,
+                    constraints=tuple(one.model_dump_json() for one in cell.constraints),
+                    order=tuple(map(tuple, settings.order)),
+                    cost=settings.cost,
+                    last=scored[-1],
+                    decisions=len(decisions),
+                )
+                self._tasks += 1
+
+    def _chosen(self, name: str, settings: Enhancement) -> list[Key]:
+        """The scores that an enhancement asks for, by label, then in the order of its models."""
+        models = settings.models or list(dict.fromkeys(model for model, _ in self.scored))
+        labels = settings.label_days or list(dict.fromkeys(days for _, days in self.scored))
+        found = [(model, days) for days in labels for model in models if (model, days) in self.scored]
+        for place, field, wanted in ((0, "models", models), (1, "label_days", labels)):
+            known = list(dict.fromkeys(key[place] for key in self.scored))
+            for one in wanted:
+                if one not in known:
+                    choices = ", ".join(map(str, known))
+                    raise ConfigError(f"enhancement.{name}.{field}", f"{one!r} has no scores; choose from {choices}")
+        for model in models:
+            if model not in [key[0] for key in found]:
+                said = f"{model!r} has no scores with labels of {', '.join(map(str, labels))} days; leave one out"
+                raise ConfigError(f"enhancement.{name}.models", said)
+        return found
+
+    def _benchmark(self, name: str, settings: Enhancement) -> Benchmark:
+        """The index; ConfigError where the data has no weights of it."""
+        table, quotes = self.market.store.table("index_weights"), self.market.quotes
+        names = [] if table is None else sorted(table["index"].unique())
+        if settings.index not in names:
+            known = f"choose from {', '.join(names)}" if names else "the source has no index_weights"
+            raise ConfigError(f"enhancement.{name}.index", f"the data has no weights of {settings.index!r}; {known}")
+        assert table is not None
+        lists = table.filter(pl.col("index") == settings.index)
+        groups = self.market.exposures.industries
+        strangers = sorted(set(lists["symbol"].unique()) - set(quotes.axes.symbols))
+        others = industries(
+            self.market.store.table("industries"),
+            Axes(quotes.axes.days, tuple(strangers)),
+            np.ones((len(quotes.axes.days), len(strangers)), bool),
+            self.market.experiment.exposures.industry_groups,
+        )
+        absent = {symbol: others.codes[:, column] for column, symbol in enumerate(strangers)}
+        return benchmark(lists, quotes, groups.codes.astype(np.intp), len(groups.names), absent)
+
+    def _decisions(self, name: str, settings: Enhancement, scored: list[int], index: Benchmark) -> list[int]:
+        """The day numbers of decisions: every R-th day with scores from the first on that the index is known on."""
+        lag = FILLS[settings.fill].lag
+        days = [day for day in scored if day >= index.first]
+        made = [day for day in days[:: settings.rebalance] if day + lag <= scored[-1] and day + lag > 0]
+        axes = self.market.quotes.axes
+        if not made:
+            reason = f"no list of {settings.index} is dated before the last days with scores"
+            raise ConfigError(f"enhancement.{name}.index", f"{reason}; leave it out, or score later days")
+        if len(days) < len(scored):
+            first, date = axes.days[scored[0]], axes.days[made[0]]
+            self.missing.append(
+                (
+                    f"Enhancement {name} begins on {date}, not {first}: no list of {settings.index} is dated before.",
+                    f"指数增强 {name} 始于 {date} 而非 {first}：此前没有 {settings.index} 的权重。",
+                )
+            )
+        return made
+
+    def grid(self) -> Grid:
+        """What was made, for the report."""
+        settings = self.market.experiment.enhancement
+        return Grid(
+            portfolios=tuple(self.portfolios),
+            models={name: tuple(dict.fromkeys(model for model, _ in keys)) for name, keys in self.keys.items()},
+            label_days={name: tuple(dict.fromkeys(days for _, days in keys)) for name, keys in self.keys.items()},
+            rebalance={name: one.rebalance for name, one in settings.items()},
+            fill={name: one.fill for name, one in settings.items()},
+            cost={name: one.cost for name, one in settings.items()},
+            missing=tuple(self.missing),
+        )

@@ -1,0 +1,128 @@
+"""Enhancement, 指数增强: the settings of enhanced portfolios of an index, and the grid of portfolios they describe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from polygrain.decoding import ByKind
+from polygrain.execution.fills import FILLS
+from polygrain.portfolio.constraint import CONSTRAINTS, Constraint
+from polygrain.portfolio.infeasible import ORDER
+from polygrain.portfolio.problem import check_names
+from polygrain.spec import Spec
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One portfolio of the grid: its constraints, and by key what sets it apart, in the order of `vary`."""
+
+    varied: dict[str, float]
+    constraints: tuple[Constraint, ...]
+
+
+class Enhancement(Spec):
+    """Portfolios that hold an index within constraints and take the most score, every `rebalance` trading days.
+
+    `index`: its name in index_weights. `models`, `label_days`: whose scores, all where empty; the first is shown.
+    `tradability` is what the plan at t knows: `known`, who is suspended on t; `fill`, what can be traded at the fill,
+    as broker reports do. `order`: what gives way last where a date has no solution comes first. `vary`: by constraint
+    and field, such as "stock_deviation.limit", the values that the grid takes, a portfolio for every combination; the
+    first of each is shown.
+    """
+
+    index: str
+    models: list[str] = []
+    label_days: list[int] = []
+    rebalance: int = Field(default=5, ge=1)
+    fill: str = "t1_vwap"
+    cost: float = Field(default=0.003, ge=0)
+    tradability: Literal["known", "fill"] = "known"
+    constraints: list[Annotated[Constraint, ByKind(CONSTRAINTS)]] = []
+    order: list[list[str]] = [list(level) for level in ORDER]
+    vary: dict[str, Annotated[list[float], Field(min_length=1)]] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Enhancement:
+        if self.fill not in FILLS:
+            raise ValueError(f"unknown fill {self.fill!r}; choose from {', '.join(FILLS)}")
+        check_names(self.constraints)
+        self._check_order()
+        # Refuses what the grid cannot be made of.
+        assert self.cells
+        return self
+
+    def _check_order(self) -> None:
+        """Refuse a name in `order` that no constraint and no usual level has, or that is there twice."""
+        named = [name for level in self.order for name in level]
+        known = {name for one in self.constraints for name in (one.label, *one.parts)}
+        known |= {name for level in ORDER for name in level}
+        for name in named:
+            if name not in known:
+                choices = ", ".join(sorted(known))
+                raise ValueError(f"order: {name!r} is no constraint or part of one; choose from {choices}")
+            if named.count(name) > 1:
+                raise ValueError(f"order: {name!r} is there twice; name each one once")
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """The portfolios of the grid, the one that is shown first."""
+        return tuple(
+            Cell(varied, tuple(_changed(self.constraints, varied)))
+            for values in product(*self.vary.values())
+            for varied in [dict(zip(self.vary, values))]
+        )
+
+
+def _changed(constraints: Sequence[Constraint], values: dict[str, float]) -> list[Constraint]:
+    """The constraints with fields set by key; ValueError names the key that is none or refuses its value."""
+    trees = {one.label: (type(one), one.model_dump(mode="json")) for one in constraints}
+    for key, value in values.items():
+        label, _, path = key.partition(".")
+        *parents, field = path.split(".")
+        node: Any = trees[label][1] if label in trees else None
+        for parent in parents:
+            node = node.get(parent) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or field not in node:
+            known = ", ".join(f"{name}.{each}" for name, (_, tree) in trees.items() for each in tree if each != "kind")
+            raise ValueError(f"vary: {key!r} is no field of a constraint; choose from {known or 'none'}")
+        node[field] = value
+    try:
+        return [kind.model_validate(tree) for kind, tree in trees.values()]
+    except ValidationError as error:
+        said = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise ValueError(f"vary: a value is refused: {said}") from None
+
+
+class Portfolio(Spec):
+    """One portfolio of a run's grid: `name` is what files call it, `shown` the one that figures show."""
+
+    name: str
+    enhancement: str
+    index: str
+    varied: dict[str, float]
+    shown: bool
+
+
+class Grid(Spec):
+    """All enhanced portfolios of a run: by enhancement the models, labels and settings; `missing` are sentences in
+    English and Chinese on what was left out."""
+
+    portfolios: tuple[Portfolio, ...]
+    models: dict[str, tuple[str, ...]]
+    label_days: dict[str, tuple[int, ...]]
+    rebalance: dict[str, int]
+    fill: dict[str, str]
+    cost: dict[str, float]
+    missing: tuple[tuple[str, str], ...] = ()
+
+
+def portfolio_name(enhancement: str, varied: dict[str, float]) -> str:
+    """What a portfolio is called: large:stock_deviation.limit=0.01,constituents.share=0.8."""
+    said = ",".join(f"{key}={value:g}" for key, value in varied.items())
+    return f"{enhancement}:{said}" if said else enhancement

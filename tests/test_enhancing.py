@@ -1,0 +1,193 @@
+"""The enhance stage on the tiny example: its files, what it refuses; neither workers nor kills change a bit."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from polygrain import pipeline
+from polygrain.config import load
+from polygrain.errors import ConfigError
+from polygrain.pipeline import enhancing, holding
+from polygrain.pipeline.holding import SCHEMAS, HoldTask, hold
+from polygrain.portfolio.enhancement import Grid
+from polygrain.progress import Lines
+
+TINY = Path(__file__).parents[1] / "examples" / "tiny.toml"
+ONE = ["workers=1"]
+
+
+def enhanced(folder: Path, *changes: str) -> Path:
+    pipeline.run(
+        load(TINY, [*ONE, *changes]), folder=folder, base=TINY.parent, last="enhance", progress=Lines(io.StringIO())
+    )
+    return folder / "portfolios"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("enhancing") / "tiny"
+    enhanced(folder)
+    return folder
+
+
+def copied(run: Path, folder: Path) -> Path:
+    """The run and its store, in a folder of their own."""
+    shutil.copytree(run.parent, folder / "runs")
+    return folder / "runs" / "tiny"
+
+
+def files(portfolios: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(portfolios.iterdir())}
+
+
+def test_the_files(run: Path) -> None:
+    portfolios = run / "portfolios"
+    assert sorted(files(portfolios)) == sorted(Path(name).name for name in enhancing.FILES)
+    for table, schema in SCHEMAS.items():
+        assert pl.read_parquet_schema(portfolios / f"{table}.parquet") == schema
+    grid = Grid.model_validate_json((portfolios / "grid.json").read_text())
+    assert [portfolio.shown for portfolio in grid.portfolios] == [True, False]
+    names = [portfolio.name for portfolio in grid.portfolios]
+    assert names == ["large:stock_deviation.limit=0.02", "large:stock_deviation.limit=0.04"]
+    assert (grid.models, grid.label_days) == ({"large": ("ensemble",)}, {"large": (5,)})
+    # Neither what processes share nor parts are left behind.
+    assert not (run / "enhancement").exists()
+
+
+def test_plans_keep_to_their_limits(run: Path) -> None:
+    # 1e-7 is what a certificate allows. No date of the tiny market is infeasible.
+    weights = pl.read_parquet(run / "portfolios" / "weights.parquet")
+    dated = weights.group_by("portfolio", "date").agg(
+        pl.col("weight").sum(),
+        pl.col("benchmark_weight").sum(),
+        (pl.col("weight") - pl.col("benchmark_weight")).max().alias("most"),
+    )
+    np.testing.assert_allclose(dated["weight"], 1, atol=1e-7)
+    np.testing.assert_allclose(dated["benchmark_weight"], 1, atol=1e-12)
+    assert dated["date"].n_unique() >= 10
+    limit = dated["portfolio"].str.extract(r"=([\d.]+)$").cast(float)
+    assert (dated["most"] <= limit + 1e-7).all()
+    solves = pl.read_parquet(run / "portfolios" / "solves.parquet")
+    assert solves["conflict"].null_count() == solves.height
+    assert solves.select(pl.max_horizontal("primal", "dual", "gap").max()).item() <= 1e-7
+    assert (solves.filter(pl.col("date") > pl.col("date").min())["bought"] <= 0.3 + 1e-7).all()
+    active = pl.read_parquet(run / "portfolios" / "active.parquet").with_columns(
+        deviation=(pl.col("held") - pl.col("benchmark")).abs()
+    )
+    assert (active.filter(of="size")["deviation"] <= 0.2 + 1e-7).all()
+    assert (active.filter(kind="industry")["deviation"] <= 0.02 + 1e-7).all()
+
+
+def test_the_attribution_adds_up_to_the_excess(run: Path) -> None:
+    nav = pl.read_parquet(run / "portfolios" / "nav.parquet").filter(portfolio="large:stock_deviation.limit=0.02")
+    assert nav.row(0, named=True) | {"date": None} == {
+        **nav.row(0, named=True),
+        "date": None,
+        "gross": 1.0,
+        "net": 1.0,
+        "benchmark": 1.0,
+        "cash": 1.0,
+        "turnover": None,
+    }
+    excess = nav.select("date", excess=pl.col("net").pct_change() - pl.col("benchmark").pct_change()).drop_nulls()
+    parts = pl.read_parquet(run / "portfolios" / "attribution.parquet")
+    assert parts["portfolio"].unique().to_list() == ["large:stock_deviation.limit=0.02"]
+    assert set(parts["source"]) == {"industry", "style", "selection", "cash", "trading", "cost"}
+    found = (
+        parts.group_by("date", maintain_order=True).agg(pl.col("value").sum()).join(excess, on="date", validate="1:1")
+    )
+    assert found.height == excess.height
+    # Some thirty terms of at most .1, each right to 16 digits.
+    np.testing.assert_allclose(found["value"], found["excess"], atol=1e-14)
+
+
+def test_the_shares_held_are_the_shares_bought(run: Path) -> None:
+    # Shares after a fill, from the trades alone: shares before + traded · worth / price. Worth and price cancel out in
+    # what is sold to nothing: a name is held after a fill if and only if its trades since have not sold it all.
+    trades = pl.read_parquet(run / "portfolios" / "trades.parquet")
+    held = pl.read_parquet(run / "portfolios" / "holdings.parquet")
+    both = held.join(trades, on=["portfolio", "date", "symbol"], how="full", coalesce=True)
+    assert (both.filter(pl.col("shares").is_null())["traded"] <= 0).all()
+    first = both.filter(pl.col("date") == pl.col("date").min().over("portfolio"))
+    assert first.filter(pl.col("traded") > 0)["shares"].null_count() == 0
+    assert float(first["traded"].sum()) == pytest.approx(2, abs=0.05)
+
+
+def test_workers_change_no_bit(run: Path, tmp_path: Path) -> None:
+    other = copied(run, tmp_path)
+    shutil.rmtree(other / "portfolios")
+    assert files(enhanced(other, "workers=2")) == files(run / "portfolios")
+
+
+def test_what_a_killed_call_finished_is_kept(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = copied(run, tmp_path)
+    shutil.rmtree(other / "portfolios")
+    done: list[str] = []
+
+    def killed_after_one(task: HoldTask) -> None:
+        if done:
+            raise KeyboardInterrupt
+        hold(task)
+        done.append(task.portfolio)
+
+    monkeypatch.setattr(enhancing, "hold", killed_after_one)
+    with pytest.raises(KeyboardInterrupt):
+        enhanced(other)
+    assert done == ["large:stock_deviation.limit=0.02"]
+    monkeypatch.undo()
+    walked: list[str] = []
+
+    def noted(known: object, *given: object, **settings: object) -> object:
+        walked.append("walk")
+        return walk(known, *given, **settings)
+
+    walk = holding.walk
+    monkeypatch.setattr(holding, "walk", noted)
+    assert files(enhanced(other)) == files(run / "portfolios")
+    assert walked == ["walk"]
+
+
+def test_a_second_call_does_nothing_and_a_new_setting_all(run: Path, tmp_path: Path) -> None:
+    other = copied(run, tmp_path)
+    before = files(other / "portfolios")
+    enhanced(other)
+    assert files(other / "portfolios") == before
+    assert json.loads((other / "manifest.json").read_text())["stages"]["enhance"]["seconds"] > 0
+    after = files(enhanced(other, "enhancement.large.cost=0.006"))
+    assert after["weights.parquet"] == before["weights.parquet"]
+    assert after["nav.parquet"] != before["nav.parquet"]
+
+
+def test_what_the_data_does_not_have_is_refused(run: Path, tmp_path: Path) -> None:
+    other = copied(run, tmp_path)
+    for change, said in (
+        (
+            "enhancement.large.index=csi500",
+            "enhancement.large.index: the data has no weights of 'csi500'; choose from large, small",
+        ),
+        (
+            'enhancement.large.models=["x"]',
+            "enhancement.large.models: 'x' has no scores; choose from day, 60min, ensemble",
+        ),
+        ("enhancement.large.label_days=[7]", "enhancement.large.label_days: 7 has no scores; choose from 5"),
+    ):
+        with pytest.raises(ConfigError) as refusal:
+            enhanced(other, change)
+        assert str(refusal.value) == said
+    assert files(other / "portfolios") == files(run / "portfolios")
+
+
+def test_enhance_without_an_enhancement_is_refused(tmp_path: Path) -> None:
+    config = tmp_path / "none.toml"
+    config.write_text(TINY.read_text().partition("[enhancement")[0])
+    with pytest.raises(ConfigError, match=r"^enhancement: is missing or empty; add one"):
+        pipeline.run(
+            load(config), folder=tmp_path / "run", base=tmp_path, last="enhance", progress=Lines(io.StringIO())
+        )
