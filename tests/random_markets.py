@@ -47,10 +47,10 @@ def quotes_of(
     )
 
 
-def random_quotes(generator: np.random.Generator, days: int, stocks: int) -> Quotes:
+def random_quotes(generator: np.random.Generator, days: int, stocks: int, *, splits: float = 0.05) -> Quotes:
     """A rough market: a fifth of the stock-days suspended or locked on one side, some splits, some delistings."""
     shape = (days, stocks)
-    factor = np.cumprod(np.where(generator.random(shape) < 0.05, generator.choice([1.1, 2.0], shape), 1.0), axis=0)
+    factor = np.cumprod(np.where(generator.random(shape) < splits, generator.choice([1.1, 2.0], shape), 1.0), axis=0)
     adjusted = 10 * np.exp(np.cumsum(generator.normal(0, 0.03, shape), axis=0))
     close = np.round(adjusted / factor, 2) + 0.5
     vwap = np.round(close * (1 + generator.normal(0, 0.01, shape)), 2)
