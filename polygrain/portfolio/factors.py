@@ -29,14 +29,22 @@ _TOGETHER = 1e-6
 class FactorReturns:
     """r_i = Σ_f loadings_fi values_f + residual_i of one day, for every stock with a return.
 
-    `names` and `values` [F]: the market, the industries, the styles. `loadings_FS`: 1 for the market, 1 or 0 for an
-    industry, the exposure for a style. `residual_S` is NaN where a stock has no return.
+    `names` and `values` [F]: the market, the industries, the styles. `residual_S` is NaN where a stock has no return.
+    `styles_KS` and `industry_S` are as they were given, with their names.
     """
 
     names: tuple[Factor, ...]
     values: Array
-    loadings_FS: Array
     residual_S: Array
+    styles_KS: Array
+    industry_S: Array
+    styles: tuple[str, ...]
+    industries: tuple[str, ...]
+
+    @property
+    def loadings_FS(self) -> Array:
+        """`loadings` of the day's factors; made anew, as those of years would fill the memory."""
+        return loadings(self.names, self.styles_KS, self.industry_S, styles=self.styles, industries=self.industries)
 
 
 def factor_returns(
@@ -74,17 +82,35 @@ def factor_returns(
     share_G = np.bincount(group, v_S[fitted])
     market = float(share_G @ own_G / share_G.sum())
     values = np.concatenate([[market], own_G - market, style_K])
-    loadings_FS = np.vstack(
-        [np.ones(len(returns_S)), code_S == present[:, None], np.where(np.isfinite(x_KS), x_KS, 0.0)]
-    )
     named = (*industries, NO_INDUSTRY)
     names = (
         MARKET,
         *(Factor("industry", named[code]) for code in present),
         *(Factor("style", styles[place]) for place in given),
     )
-    residual_S = np.where(np.isfinite(returns_S), returns_S - values @ loadings_FS, np.nan)
-    return FactorReturns(names, values, loadings_FS, residual_S)
+    explained_S = values @ loadings(names, styles_KS, industry_S, styles=styles, industries=industries)
+    residual_S = np.where(np.isfinite(returns_S), returns_S - explained_S, np.nan)
+    return FactorReturns(names, values, residual_S, styles_KS, industry_S, tuple(styles), tuple(industries))
+
+
+def loadings(
+    factors: Sequence[Factor], styles_KS: Array, industry_S: Array, *, styles: Sequence[str], industries: Sequence[str]
+) -> Array:
+    """How much of each factor each stock has [F, S]: 1 of the market, 1 or 0 of an industry, its exposure to a style.
+
+    0 of an industry and of a style that is not there, and where an exposure is NaN.
+    """
+    place_of = {name: place for place, name in enumerate(styles)}
+    code_of = {NO_INDUSTRY: -1} | {name: code for code, name in enumerate(industries)}
+    found = np.zeros((len(factors), len(industry_S)))
+    for row, factor in zip(found, factors):
+        if factor == MARKET:
+            row[:] = 1.0
+        elif factor.source == "industry" and factor.of in code_of:
+            row[:] = industry_S == code_of[factor.of]
+        elif factor.source == "style" and factor.of in place_of:
+            row[:] = np.nan_to_num(styles_KS[place_of[factor.of]], nan=0.0)
+    return found
 
 
 def _regressed(r_S: Array, x_KS: Array, group_S: Array, weight_S: Array) -> tuple[Array, Array]:
