@@ -214,3 +214,36 @@ def least_totals(
         # Without an interior Clarabel loses digits: what need not give way is held as it stands.
         broken += [group] * (found[-1] > 1e-7)
     return found
+
+
+def most_with_risk(
+    date: DateContext,
+    constraints: Sequence[Constraint],
+    variance: np.ndarray,
+    *,
+    aversion: float,
+    cost: float,
+    limit: float | None,
+    solver: str = cp.CLARABEL,
+) -> float | None:
+    """Σ μw − ½ aversion aᵀVa − cost Σ (w − w⁰)², √(aᵀVa) ≤ limit, with V in full; None where it is infeasible."""
+    problem = stated(date, constraints)
+    w, rules, _ = modelled(date, problem, {part for one in constraints for part in one.parts})
+    active = w - date.benchmark
+    goal = np.array(problem.mu) @ w - aversion / 2 * cp.quad_form(active, cp.psd_wrap(variance))
+    if problem.held is not None:
+        goal -= cost * cp.sum_squares(w - np.array(problem.held))
+    if limit is not None:
+        rules.append(cp.norm(np.linalg.cholesky(variance).T @ active) <= limit)
+    if solver == cp.CLARABEL:
+        return solved(goal, rules)
+    stated_otherwise = cp.Problem(cp.Maximize(goal), rules)
+    stated_otherwise.solve(solver=solver, **PRECISE[solver])
+    assert stated_otherwise.status == "optimal"
+    return float(stated_otherwise.value)
+
+
+PRECISE = {
+    cp.OSQP: {"eps_abs": 1e-8, "eps_rel": 1e-8, "max_iter": 200_000},
+    cp.SCS: {"eps_abs": 1e-8, "eps_rel": 1e-8, "max_iters": 200_000},
+}

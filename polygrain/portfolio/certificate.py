@@ -12,10 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from polygrain.errors import Uncertified
+from polygrain.portfolio.conic_program import ConicProgram
 from polygrain.portfolio.program import Program
 from polygrain.store.panel import Array
 
 TOLERANCE = 1e-7
+# Of an interior-point solver, which is never at a vertex.
+INTERIOR_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Certificate:
     dual: float
     objective: float
     bound: float
+    tolerance: float = TOLERANCE
 
     @property
     def gap(self) -> float:
@@ -34,8 +38,8 @@ class Certificate:
 
     @property
     def holds(self) -> bool:
-        """Whether residuals and gap are all at most 10⁻⁷; never with anything that is not a number."""
-        return all(value <= TOLERANCE for value in (self.primal, self.dual, self.gap))
+        """Whether residuals and gap are all at most the tolerance; never with anything that is not a number."""
+        return all(value <= self.tolerance for value in (self.primal, self.dual, self.gap))
 
 
 def certificate(program: Program, x: Array, y: Array) -> Certificate:
@@ -47,11 +51,10 @@ def certificate(program: Program, x: Array, y: Array) -> Certificate:
     value, gains = program.matrix @ x, program.reduced(y)
     primal = [program.lower - value, value - program.upper, -x, x - program.width]
     movable = np.where(x < program.width - TOLERANCE, gains, 0), np.where(x > TOLERANCE, -gains, 0)
-    sideless = np.where(np.isinf(program.upper), y, 0), np.where(np.isinf(program.lower), -y, 0)
     bound = _sides(program, y) + float(np.maximum(gains, 0) @ program.width)
     return Certificate(
         _worst(*primal),
-        _worst(*movable, *sideless),
+        _worst(*movable, *_sideless(program, y)),
         float(program.cost @ x) + program.constant,
         bound + program.constant,
     )
@@ -59,11 +62,41 @@ def certificate(program: Program, x: Array, y: Array) -> Certificate:
 
 def certified(program: Program, x: Array, y: Array) -> Certificate:
     """The certificate, which holds; Uncertified where it does not."""
-    found = certificate(program, x, y)
+    return _held(certificate(program, x, y))
+
+
+def conic_certificate(program: ConicProgram, x: Array, at: Array, y: Array, p: Array) -> Certificate:
+    """The certificate of columns' values x by prices y of the rows and p of Q a, each part to 10⁻⁶.
+
+    The objective is concave, so that nowhere is it above its tangent `at` any columns' values. The bound is that of the
+    tangent's linear program, with what Q a can add at multipliers p where its length has a limit: p · Q a ≤ limit |p|.
+    Primal residual: that of the linear program, and by how much the tracking error is above its limit. Dual residual:
+    the largest price of a side that a row does not have, and the most that one column could gain along the tangent,
+    d⁺ (width − x) and d⁻ x: an interior optimum's columns are all between their bounds, so that d itself is nowhere 0.
+    """
+    tangent, more = program.tangent(at, p), 0.0
+    gains, linear = tangent.reduced(y), certificate(tangent, at, y)
+    if np.isfinite(program.limit):
+        more = program.limit * float(np.linalg.norm(p)) - float(p @ program.strayed(at))
+    return Certificate(
+        _worst(np.array([certificate(tangent, x, y).primal, program.tracking_error(x) - program.limit])),
+        _worst(*_sideless(tangent, y), gains * (tangent.width - x), -gains * x),
+        program.objective(x),
+        program.objective(at) + linear.bound - linear.objective + more,
+        INTERIOR_TOLERANCE,
+    )
+
+
+def conic_certified(program: ConicProgram, x: Array, at: Array, y: Array, p: Array) -> Certificate:
+    """The certificate, which holds; Uncertified where it does not."""
+    return _held(conic_certificate(program, x, at, y, p))
+
+
+def _held(found: Certificate) -> Certificate:
     if not found.holds:
         raise Uncertified(
             f"a solution is not proven optimal: primal residual {found.primal:.1e}, dual residual {found.dual:.1e}, "
-            f"relative gap {found.gap:.1e}, of which each may be {TOLERANCE:g}; report it with the date's inputs"
+            f"relative gap {found.gap:.1e}, of which each may be {found.tolerance:g}; report it with the date's inputs"
         )
     return found
 
@@ -81,6 +114,11 @@ def _sides(program: Program, y: Array) -> float:
     """Σ y⁺ upper − y⁻ lower over the sides that rows have."""
     upper, lower = (np.where(np.isinf(side), 0, side) for side in (program.upper, program.lower))
     return float(np.maximum(y, 0) @ upper - np.maximum(-y, 0) @ lower)
+
+
+def _sideless(program: Program, y: Array) -> tuple[Array, Array]:
+    """The prices of upper and lower sides that rows do not have."""
+    return np.where(np.isinf(program.upper), y, 0), np.where(np.isinf(program.lower), -y, 0)
 
 
 def _worst(*residuals: Array) -> float:

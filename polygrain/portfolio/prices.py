@@ -41,9 +41,12 @@ class Prices:
         return gains
 
 
-def prices(problem: Problem, bounds: Bounds, program: Program, x: Array, y: Array) -> Prices:
-    """The prices that row multipliers y make of the program's optimum x; `bounds` are those that do not give way."""
-    gains = _bound_gains(problem, program, x, y)
+def prices(problem: Problem, bounds: Bounds, program: Program, x: Array, y: Array, mu: Array) -> Prices:
+    """The prices that row multipliers y make of the program's optimum x; `bounds` are those that do not give way.
+
+    `mu` [n]: what a unit of each weight gains there, of those that have no column too.
+    """
+    gains = _bound_gains(problem, program, x, y, mu)
     part = np.where(gains > 0, bounds.upper_part, bounds.lower_part)
     names = np.array([*bounds.parts, ""])
     value = program.matrix @ x
@@ -56,7 +59,7 @@ def prices(problem: Problem, bounds: Bounds, program: Program, x: Array, y: Arra
     )
 
 
-def _bound_gains(problem: Problem, program: Program, x: Array, y: Array) -> Array:
+def _bound_gains(problem: Problem, program: Program, x: Array, y: Array, mu: Array) -> Array:
     """By symbol the gain of the column that its bound stops: of the last at the most, of the first at the least."""
     reduced = program.reduced(y)
     stopped = ((x >= program.width - NARROW) & (reduced > _ZERO)) | ((x <= NARROW) & (reduced < -_ZERO))
@@ -72,7 +75,7 @@ def _bound_gains(problem: Problem, program: Program, x: Array, y: Array) -> Arra
     # A weight that cannot move has no column: it gains by being bought, else by being sold.
     rows = len(problem.rows)
     coefficients = np.array([row.coefficients for row in problem.rows])
-    kept = problem.date.mu - y[:rows] @ coefficients
+    kept = mu - y[:rows] @ coefficients
     bought = kept - y[:rows] @ np.array([row.buys for row in problem.rows])
     fixed = np.where(bought > _ZERO, bought, np.where(kept < -_ZERO, kept, 0.0))
     return np.where(movable, gains, fixed)

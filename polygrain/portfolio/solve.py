@@ -77,7 +77,7 @@ def solve(
     weights = program.weights(x)
     firm = problem.without([part for soft in softs for part in soft.parts if problem.bounds_of(part) is not None])
     back = np.argsort(places)
-    shadow = prices(problem, firm.bounds, program, x, found.y)
+    shadow = prices(problem, firm.bounds, program, x, found.y, problem.date.mu)
     return Solution(
         date.symbols,
         weights[back],
