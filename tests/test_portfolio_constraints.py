@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from random_portfolios import context, random_constraints, random_date
 
 from polygrain import decoding
+from polygrain.config import decode
 from polygrain.decoding import ByKind
 from polygrain.errors import CheckError, ConfigError, DataError, Uncertified
 from polygrain.plugins import Plugin, use
@@ -107,7 +109,9 @@ def test_refused_by_key(value: dict[str, Any], message: str) -> None:
 
 def test_the_page_says_what_comes_out(capsys: pytest.CaptureFixture[str]) -> None:
     page = (Path(__file__).parents[1] / "docs" / "how-to" / "enhancement.md").read_text()
-    example, printed, own = (block.partition("\n")[2] for block in page.split("```")[1::2])
+    settings, example, printed, own = (block.partition("\n")[2] for block in page.split("```")[1::2])
+    described = tomllib.loads(f'version = 1\nname = "page"\nsource.kind = "synthetic"\n{settings}')
+    assert len(decode(described, Path()).enhancement["csi300"].cells) == 4
     exec(compile(example, "page", "exec", dont_inherit=True), {})  # noqa: S102
     assert capsys.readouterr().out == printed
     try:
