@@ -89,15 +89,38 @@ def _stage(name: str, text: str) -> Callable[[Path, list[str] | None, Path | Non
     return command
 
 
+Scores = Annotated[
+    Path | None, typer.Option(help="Use the scores in this Parquet or CSV file instead, and write their report.")
+]
+
+
+def _of_scores(
+    config: Path, overrides: list[str] | None, out: Path | None, open_lock: bool, scores: Path, enhance: bool = False
+) -> None:
+    """Judge scores from elsewhere."""
+    from polygrain.pipeline.given import judge, run_name
+
+    experiment, given = load(config, overrides or ()), read_scores(scores)
+    folder, base = out or Path("runs") / run_name(experiment, given), config.parent
+    with _interruptible():
+        report = judge(
+            experiment,
+            given,
+            folder=folder,
+            base=base,
+            progress=to_terminal(),
+            open_lock=open_lock,
+            enhance=enhance,
+        )
+    typer.echo(f"Report: {report.resolve()}")
+
+
 def _evaluate(
     config: Config,
     overrides: Overrides = None,
     out: Out = None,
     open_lock: OpenLock = False,
-    scores: Annotated[
-        Path | None,
-        typer.Option(help="Judge the scores in this Parquet or CSV file instead, and write their report."),
-    ] = None,
+    scores: Scores = None,
 ) -> None:
     """Judge every score: Rank ICs and tracks; with --open-lock of the days after protocol.lock_after too.
 
@@ -108,20 +131,32 @@ def _evaluate(
     """
     if scores is None:
         typer.echo(str(_run_config(config, overrides, out, "evaluate", open_lock).resolve()))
-        return
-    from polygrain.pipeline.given import judge, run_name
-
-    experiment, given = load(config, overrides or ()), read_scores(scores)
-    folder = out or Path("runs") / run_name(experiment, given)
-    with _interruptible():
-        report = judge(
-            experiment, given, folder=folder, base=config.parent, progress=to_terminal(), open_lock=open_lock
-        )
-    typer.echo(f"Report: {report.resolve()}")
+    else:
+        _of_scores(config, overrides, out, open_lock, scores)
 
 
+def _enhance(
+    config: Config,
+    overrides: Overrides = None,
+    out: Out = None,
+    open_lock: OpenLock = False,
+    scores: Scores = None,
+) -> None:
+    """Hold indices with the most score that constraints allow, and trade them from date to date, as [enhancement] says.
+
+    With --scores of those in a file, as evaluate takes them; their report has both.
+
+    Example: polygrain enhance examples/demo.toml
+    """
+    if scores is None:
+        typer.echo(str(_run_config(config, overrides, out, "enhance", open_lock).resolve()))
+    else:
+        _of_scores(config, overrides, out, open_lock, scores, enhance=True)
+
+
+_OWN = {"evaluate": _evaluate, "enhance": _enhance}
 for _name, _text in pipeline.STAGES.items():
-    app.command(_name)(_evaluate if _name == "evaluate" else _stage(_name, _text))
+    app.command(_name)(_OWN[_name] if _name in _OWN else _stage(_name, _text))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Attribution of the shown portfolios' excess, day by day: attribution.parquet."""
+"""Attribution of the shown portfolios' excess: attribution.parquet by day, contributions.parquet by stock."""
 
 from __future__ import annotations
 
@@ -14,25 +14,27 @@ from polygrain.portfolio.benchmark import Benchmark
 from polygrain.portfolio.factors import FactorReturns, factor_returns
 from polygrain.store.panel import Array
 
-FILE = "attribution.parquet"
-SCHEMA = pl.Schema({**TAGS, "date": pl.Date, "source": pl.String, "of": pl.String, "value": pl.Float64})
+SCHEMAS = {
+    "attribution": pl.Schema({**TAGS, "date": pl.Date, "source": pl.String, "of": pl.String, "value": pl.Float64}),
+    "contributions": pl.Schema({**TAGS, "symbol": pl.String, "value": pl.Float64}),
+}
 TRADING, COST = ("trading", ""), ("cost", "")
 
 
-def attribution(market: Market, tasks: Sequence[HoldTask], benchmarks: Sequence[Benchmark]) -> pl.DataFrame:
-    """(portfolio, model, label_days, date, source, of, value) of finished tasks; a day's values add up to its net
-    r_p − r_b.
+def attribution(market: Market, tasks: Sequence[HoldTask], benchmarks: Sequence[Benchmark]) -> dict[str, pl.DataFrame]:
+    """The rows of both files of finished tasks.
 
-    Holdings at the close before and the day's returns give industries, styles, selection and cash; what trading at the
-    fill instead of the closes made of it is `trading`, what it cost `cost`.
+    attribution: a day's values by source add up to its net r_p − r_b. Holdings at the close before and the day's
+    returns give industries, styles, selection and cash; what trading at the fill instead of the closes made of it is
+    `trading`, what it cost `cost`. contributions: Σ over days of (w_i − b_i) r_i by stock, weights at the close before.
     """
-    frames = [SCHEMA.to_frame()]
-    held = [_Held(market, task, benchmarks[task.index]) for task in tasks]
+    rows, held = [SCHEMAS["attribution"].to_frame()], [_Held(market, task, benchmarks[task.index]) for task in tasks]
     for day in sorted({day for one in held for day in one.days}):
         returns = _returns(market, day)
         factors = _factor_returns(market, day, returns)
-        frames += [one.rows(day, factors, returns) for one in held if day in one.days]
-    return pl.concat(frames)
+        rows += [one.rows(day, factors, returns) for one in held if day in one.days]
+    contributions = [SCHEMAS["contributions"].to_frame(), *(one.contributions() for one in held)]
+    return {"attribution": pl.concat(rows), "contributions": pl.concat(contributions)}
 
 
 class _Held:
@@ -41,7 +43,7 @@ class _Held:
     def __init__(self, market: Market, task: HoldTask, index: Benchmark) -> None:
         axes = market.quotes.axes
         self.market, self.index = market, index
-        self.tags = {name: getattr(task, name) for name in TAGS}
+        self.tagged = [pl.lit(getattr(task, name), kind).alias(name) for name, kind in TAGS.items()]
         nav = pl.read_parquet(task.part("nav"))
         self.base = axes.day_number[nav["date"][0]]
         self.gross, self.net = nav["gross"].to_numpy(), nav["net"].to_numpy()
@@ -53,7 +55,7 @@ class _Held:
             )
             for (day,), rows in pl.read_parquet(task.part("holdings")).group_by("date", maintain_order=True)
         }
-        self.shares = np.zeros(len(axes.symbols))
+        self.shares, self.by_stock = np.zeros(len(axes.symbols)), np.zeros(len(axes.symbols))
 
     def rows(self, day: int, factors: FactorReturns, returns_S: Array) -> pl.DataFrame:
         """A day's contributions; days are asked for in order."""
@@ -64,21 +66,22 @@ class _Held:
         held = (self.shares > 0) & (self.market.quotes.last_day >= day)
         close, before = day - self.base, self.market.quotes.valuation[day - 1]
         weights = np.where(held, self.shares * before, 0.0) / self.gross[close - 1]
-        found = attributed(weights - self.index.before[day], factors)
+        active = weights - self.index.before[day]
+        self.by_stock += np.where(active == 0, 0.0, active * returns_S)
+        found = attributed(active, factors)
         gross, net = (nav[close] / nav[close - 1] - 1 for nav in (self.gross, self.net))
         found[TRADING] = float(gross - np.where(held, weights * returns_S, 0.0).sum())
         found[COST] = float(net - gross)
-        return pl.DataFrame(
-            {
-                "source": [source for source, _ in found],
-                "of": [of for _, of in found],
-                "value": list(found.values()),
-            }
-        ).select(
-            *(pl.lit(value, TAGS[name]).alias(name) for name, value in self.tags.items()),
-            pl.lit(self.market.quotes.axes.days[day]).alias("date"),
-            pl.all(),
-        )
+        sources, of = zip(*found)
+        made = pl.DataFrame({"source": sources, "of": of, "value": list(found.values())})
+        return made.select(*self.tagged, pl.lit(self.market.quotes.axes.days[day]).alias("date"), pl.all())
+
+    def contributions(self) -> pl.DataFrame:
+        """What every stock added to the excess over the days asked for."""
+        some = np.flatnonzero(self.by_stock)
+        symbols = self.market.quotes.axes.symbols
+        rows = {"symbol": [symbols[column] for column in some], "value": self.by_stock[some]}
+        return pl.DataFrame(rows).select(*self.tagged, pl.all())
 
 
 def _returns(market: Market, day: int) -> Array:

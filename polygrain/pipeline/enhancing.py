@@ -27,12 +27,10 @@ from polygrain.portfolio.enhancement import Enhancement, Grid, Portfolio, portfo
 from polygrain.portfolio.known import known
 from polygrain.progress import Progress
 from polygrain.store.commit import commit_json
-from polygrain.store.panel import Axes
+from polygrain.store.panel import Array, Axes
 
 FOLDER = "portfolios"
-FILES = tuple(
-    f"{FOLDER}/{name}" for name in (*(f"{table}.parquet" for table in SCHEMAS), attributing.FILE, "grid.json")
-)
+FILES = (*(f"{FOLDER}/{table}.parquet" for table in (*SCHEMAS, *attributing.SCHEMAS)), f"{FOLDER}/grid.json")
 
 
 def enhance(market: Market, run: Path, key: str, workers: Pool, progress: Progress) -> None:
@@ -58,8 +56,9 @@ def enhance(market: Market, run: Path, key: str, workers: Pool, progress: Progre
         for table, schema in SCHEMAS.items():
             write_blocks((pl.read_parquet(task.part(table)) for task in tasks), schema, folder / f"{table}.parquet")
         shown = {portfolio.name for portfolio in prepared.portfolios if portfolio.shown}
-        held = [task for task in tasks if task.portfolio in shown]
-        write_parquet(attributing.attribution(market, held, prepared.benchmarks), folder / attributing.FILE)
+        held = [task for task in tasks if task.portfolio in shown and not task.drawn]
+        for table, frame in attributing.attribution(market, held, prepared.benchmarks).items():
+            write_parquet(frame, folder / f"{table}.parquet")
         commit_json(folder / "grid.json", prepared.grid().model_dump(mode="json"))
         rmtree(parts)
     except OSError as error:
@@ -97,11 +96,10 @@ class _Prepared:
         panels, none = self.market.exposures, np.zeros((0, 0))
         found = known(none, self.market.quotes, self.market.members, index, panels, decisions, ahead)
         self.files.save_known(number, found, index.returns)
-        places = {}
-        for key in keys:
-            places[key] = self._panels
-            self.files.save_scores(self._panels, read_panel(self.scores, axes, *key)[decisions].astype(np.float32))
-            self._panels += 1
+        scores = {key: read_panel(self.scores, axes, *key)[decisions].astype(np.float32) for key in keys}
+        seeds = range(1, settings.random_scores + 1)
+        drawn: dict[Key, Array] = {(f"random {seed}", 0): _random(scores[keys[0]], seed) for seed in seeds}
+        places = {key: self._saved(panel) for key, panel in (scores | drawn).items()}
         for place, cell in enumerate(settings.cells):
             portfolio = Portfolio(
                 name=portfolio_name(name, cell.varied),
@@ -111,7 +109,7 @@ class _Prepared:
                 shown=place == 0,
             )
             self.portfolios.append(portfolio)
-            for model, label_days in keys:
+            for model, label_days in (*keys, *(drawn if portfolio.shown else ())):
                 yield HoldTask(
                     folder=str(self.files.folder),
                     parts=str(self.parts),
@@ -119,6 +117,7 @@ class _Prepared:
                     portfolio=portfolio.name,
                     model=model,
                     label_days=label_days,
+                    drawn=(model, label_days) in drawn,
                     index=number,
                     score=places[model, label_days],
                     fill=settings.fill,
@@ -129,6 +128,12 @@ class _Prepared:
                     decisions=len(decisions),
                 )
                 self._tasks += 1
+
+    def _saved(self, panel: Array) -> int:
+        """Write scores [decisions, symbols]; their number."""
+        self._panels += 1
+        self.files.save_scores(self._panels, panel)
+        return self._panels
 
     def _chosen(self, name: str, settings: Enhancement) -> list[Key]:
         """The scores that an enhancement asks for, by label, then in the order of its models."""
@@ -196,5 +201,12 @@ class _Prepared:
             rebalance={name: one.rebalance for name, one in settings.items()},
             fill={name: one.fill for name, one in settings.items()},
             cost={name: one.cost for name, one in settings.items()},
+            random_scores={name: one.random_scores for name, one in settings.items()},
             missing=tuple(self.missing),
         )
+
+
+def _random(like: Array, seed: int) -> Array:
+    """Scores drawn at random where there are scores."""
+    drawn: Array = np.random.default_rng(seed).standard_normal(like.shape, np.float32)
+    return np.where(np.isfinite(like), drawn, np.float32("nan"))

@@ -61,9 +61,17 @@ def run_name(experiment: Experiment, given: Given) -> str:
 
 
 def judge(
-    experiment: Experiment, given: Given, *, folder: Path, base: Path, progress: Progress, open_lock: bool = False
+    experiment: Experiment,
+    given: Given,
+    *,
+    folder: Path,
+    base: Path,
+    progress: Progress,
+    open_lock: bool = False,
+    enhance: bool = False,
 ) -> Path:
-    """Judge scores from elsewhere in RUN folder `folder`; returns its report.html.
+    """Judge scores from elsewhere in RUN folder `folder`, and with `enhance` make the config's portfolios of them;
+    returns its report.html.
 
     Uses source, universe, `protocol.lookback`, `protocol.lock_after` and evaluation of the experiment alone. A score of
     date t is taken as known at t's close. Every score counts as a configuration tried, by its content. A second call
@@ -71,6 +79,8 @@ def judge(
     """
     if open_lock and experiment.protocol.lock_after is None:
         raise ConfigError("--open-lock", "nothing is locked: the config has no protocol.lock_after; leave it out")
+    if enhance:
+        experiment.check_enhances()
     use(experiment.plugins)
     named = experiment.model_copy(update={"name": run_name(experiment, given)})
     with pool(experiment.workers, experiment.plugins) as workers:
@@ -83,6 +93,8 @@ def judge(
             write_config(named, job.folder / "config.toml")
             _score(job, given, placed)
             job.stage("evaluate")
+            if enhance:
+                job.stage("enhance")
             return _report(job, given, placed)
 
 

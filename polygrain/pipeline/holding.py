@@ -41,7 +41,8 @@ SCHEMAS = {table: pl.Schema({**_DATE, **columns}) for table, columns in _COLUMNS
 class HoldTask(Spec):
     """Walk `portfolio` with the scores of `model`, which are number `score`, over the index of number `index`.
 
-    `constraints` are their settings as JSON; the rows of every table go to files of `parts`, named by `number`.
+    `drawn` scores are random. `constraints` are their settings as JSON; the rows of every table go to files of `parts`,
+    named by `number`.
     """
 
     folder: str
@@ -50,6 +51,7 @@ class HoldTask(Spec):
     portfolio: str
     model: str
     label_days: int
+    drawn: bool
     index: int
     score: int
     fill: str

@@ -33,7 +33,8 @@ class Enhancement(Spec):
     `tradability` is what the plan at t knows: `known`, who is suspended on t; `fill`, what can be traded at the fill,
     as broker reports do. `order`: what gives way last where a date has no solution comes first. `vary`: by constraint
     and field, such as "stock_deviation.limit", the values that the grid takes, a portfolio for every combination; the
-    first of each is shown.
+    first of each is shown. `random_scores`: how many portfolios of scores drawn at random stand beside that one, as
+    what index and constraints earn by themselves.
     """
 
     index: str
@@ -46,6 +47,7 @@ class Enhancement(Spec):
     constraints: list[Annotated[Constraint, ByKind(CONSTRAINTS)]] = []
     order: list[list[str]] = [list(level) for level in ORDER]
     vary: dict[str, Annotated[list[float], Field(min_length=1)]] = {}
+    random_scores: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _consistent(self) -> Enhancement:
@@ -111,7 +113,7 @@ class Portfolio(Spec):
 
 class Grid(Spec):
     """All enhanced portfolios of a run: by enhancement the models, labels and settings; `missing` are sentences in
-    English and Chinese on what was left out."""
+    English and Chinese on what was left out. The models "random 1", "random 2", … of label 0 have `random_scores`."""
 
     portfolios: tuple[Portfolio, ...]
     models: dict[str, tuple[str, ...]]
@@ -119,6 +121,7 @@ class Grid(Spec):
     rebalance: dict[str, int]
     fill: dict[str, str]
     cost: dict[str, float]
+    random_scores: dict[str, int] = {}
     missing: tuple[tuple[str, str], ...] = ()
 
 
