@@ -137,6 +137,12 @@ class Experiment(Spec):
             if not given:
                 reason = "is missing or empty; add one, or bring scores of your own: polygrain evaluate --scores FILE"
                 raise ConfigError(key, reason)
+        known = sorted(self.models | self._ensembles)
+        for name, enhancement in self.enhancement.items():
+            for model in enhancement.models:
+                if model not in known:
+                    reason = f"{model!r} is no model of this run; choose from {', '.join(known)}"
+                    raise ConfigError(f"enhancement.{name}.models", reason)
 
     def check_enhances(self) -> None:
         """Refuse an experiment without a portfolio."""
@@ -167,6 +173,12 @@ class Experiment(Spec):
     def models(self) -> set[str]:
         """The names of every network's models, without ensembles."""
         return {model for network in self.network.values() for model in network.models(self._coarse_to_fine)}
+
+    @property
+    def _ensembles(self) -> set[str]:
+        """The names of every network's ensembles."""
+        alone = [network for network in self.network.values() if network.alone(self._coarse_to_fine)]
+        return {network.named(stem) for network in alone for stem, each in self.ensemble.items() if each.takes(network)}
 
     @field_validator("store")
     @classmethod

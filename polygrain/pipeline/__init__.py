@@ -197,6 +197,12 @@ class Job:
             ingest(self.experiment.source, self.store_folder, self.progress.say)
         return self.store_folder
 
+    def check_data(self) -> None:
+        """Refuse before hours of training, rather than after them, what the settings ask for and the data lacks."""
+        self.experiment.exposures.check(self.market.store)
+        for name, settings in self.experiment.enhancement.items():
+            enhancing.index_lists(self.market.store, name, settings)
+
     @cached_property
     def features_chosen(self) -> Mapping[str, tuple[str, ...]]:
         # Not the market's: whether the lock box is open is asked for the configuration, which names the features.
@@ -216,8 +222,7 @@ class Job:
         # A folder of their own for days up to a lock: the whole span's would come and go with every opening.
         key = fingerprint([settings, self.experiment.protocol.lookback, sorted(plugins), str(self.until)])
         folder = self.store_folder / f"features-{key[:12]}"
-        # Before hours of training rather than after them.
-        self.experiment.exposures.check(self.market.store)
+        self.check_data()
         with self.manifest.stage("features", fingerprint([key, self.market.store.fingerprint(), plugins])):
             sweep_all(folder)
             self.panels = build.build(

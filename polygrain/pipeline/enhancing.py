@@ -28,6 +28,7 @@ from polygrain.portfolio.known import known
 from polygrain.progress import Progress
 from polygrain.store.commit import commit_json
 from polygrain.store.panel import Array, Axes
+from polygrain.store.store import Store
 
 FOLDER = "portfolios"
 FILES = (*(f"{FOLDER}/{table}.parquet" for table in (*SCHEMAS, *attributing.SCHEMAS)), f"{FOLDER}/grid.json")
@@ -66,6 +67,16 @@ def enhance(market: Market, run: Path, key: str, workers: Pool, progress: Progre
         raise DataError(error.filename or str(place), reason) from error
     finally:
         rmtree(place, ignore_errors=True)
+
+
+def index_lists(store: Store, name: str, settings: Enhancement) -> pl.DataFrame:
+    """The lists of weights of an enhancement's index; ConfigError where the data has none."""
+    table = store.table("index_weights")
+    names = [] if table is None else sorted(table["index"].unique())
+    if table is None or settings.index not in names:
+        known = f"choose from {', '.join(names)}" if names else "the source has no index_weights"
+        raise ConfigError(f"enhancement.{name}.index", f"the data has no weights of {settings.index!r}; {known}")
+    return table.filter(pl.col("index") == settings.index)
 
 
 class _Prepared:
@@ -153,14 +164,8 @@ class _Prepared:
         return found
 
     def _benchmark(self, name: str, settings: Enhancement) -> Benchmark:
-        """The index; ConfigError where the data has no weights of it."""
-        table, quotes = self.market.store.table("index_weights"), self.market.quotes
-        names = [] if table is None else sorted(table["index"].unique())
-        if settings.index not in names:
-            known = f"choose from {', '.join(names)}" if names else "the source has no index_weights"
-            raise ConfigError(f"enhancement.{name}.index", f"the data has no weights of {settings.index!r}; {known}")
-        assert table is not None
-        lists = table.filter(pl.col("index") == settings.index)
+        """The index, those of its members that have no daily rows included by their industry."""
+        quotes, lists = self.market.quotes, index_lists(self.market.store, name, settings)
         groups = self.market.exposures.industries
         strangers = sorted(set(lists["symbol"].unique()) - set(quotes.axes.symbols))
         others = industries(

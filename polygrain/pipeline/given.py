@@ -86,6 +86,7 @@ def judge(
     with pool(experiment.workers, experiment.plugins) as workers:
         job = Job(named, folder.resolve(), base.resolve(), workers, progress, open_lock, given=given)
         ingest(experiment.source, job.store_folder, progress.say)
+        job.check_data()
         placed = place(given, job.market)
         job.begin()
         with locked(job.folder):
