@@ -24,7 +24,7 @@ from polygrain.report.facts import ModelFacts
 from polygrain.report.figures import LEG_TITLES, REFERENCES, Figure, Group, case_of, label, looks
 from polygrain.report.results import Case, Evaluation
 from polygrain.report.tables import MULTI, in_order
-from polygrain.report.views import year_title
+from polygrain.report.titles import year_title
 from polygrain.report.words import Text
 
 # R88's universes, as its published figures name them.

@@ -326,7 +326,7 @@ def _text(shown: View) -> Iterator[str]:
         for each in block.lines:
             cells = [each.cells[place] for place in kept]
             figures = (f"{cell.text} {cell.error}".strip() + (" *" if cell.strong else "") for cell in cells)
-            rows.append([f"{each.model}, {block.title}", *figures])
+            rows.append([f"{each.name}, {block.title}", *figures])
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
         yield "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))])

@@ -23,6 +23,11 @@ from markupsafe import Markup
 from polygrain.errors import DataError
 from polygrain.report.bars import A_YEAR
 from polygrain.report.conventions import conventions_line, conventions_line_zh
+from polygrain.report.enhancement_headings import enhancement_headings
+from polygrain.report.enhancement_said import conventions, first_lines
+from polygrain.report.enhancement_tables import enhancement_tables
+from polygrain.report.enhancements import Enhancements, read_enhancements
+from polygrain.report.facts import ReportFacts
 from polygrain.report.figures import PALETTE, Group, as_json
 from polygrain.report.gallery import gallery
 from polygrain.report.overview import overview
@@ -31,8 +36,8 @@ from polygrain.report.recovered import recovered
 from polygrain.report.results import Evaluation, read_evaluation
 from polygrain.report.still import still
 from polygrain.report.tables import Table, tables
-from polygrain.report.views import view
-from polygrain.report.words import chinese
+from polygrain.report.views import View, view
+from polygrain.report.words import Text, chinese
 from polygrain.store.commit import commit_bytes
 from polygrain.version import __version__
 
@@ -179,11 +184,36 @@ def render(template: str, content: Mapping[str, object], groups: Sequence[Group]
     )
 
 
-def page(evaluation: Evaluation, made: Sequence[Table], groups: Sequence[Group], manifest: str) -> str:
+@dataclass(frozen=True)
+class Enhanced:
+    """Index-enhanced portfolios as the page shows them: lines for its first screen, tables, groups of figures."""
+
+    lines: tuple[Text, ...]
+    views: tuple[View, ...]
+    conventions: tuple[Text, ...]
+    missing: tuple[Text, ...]
+    tables: tuple[Table, ...]
+
+
+def _enhanced(enhancements: Enhancements | None, facts: ReportFacts) -> Enhanced:
+    """Nothing of it where the run has none."""
+    if enhancements is None:
+        return Enhanced((), (), (), (), ())
+    if not enhancements.listed:
+        return Enhanced((), (), (), enhancements.missing, ())
+    made = tuple(enhancement_tables(enhancements))
+    views = tuple(view(table, facts, enhancement_headings) for table in made)
+    return Enhanced(first_lines(enhancements), views, conventions(enhancements), enhancements.missing, made)
+
+
+def page(
+    evaluation: Evaluation, made: Sequence[Table], groups: Sequence[Group], enhanced: Enhanced, manifest: str
+) -> str:
     """A run's report as HTML."""
     span = score_span(evaluation)
     content = {
         "facts": evaluation.facts,
+        "enhanced": enhanced,
         "overview": overview(evaluation),
         "recovered": recovered(evaluation),
         "tables": [view(table, evaluation.facts) for table in made if table.name not in NOT_PRINTED],
@@ -219,14 +249,16 @@ def write_report(run: Path) -> Path:
     """Write RUN/tables/*.csv, RUN/figures/*.json and RUN/report.html, and return the last.
 
     Equal inputs give equal bytes. Reads manifest.json, report_facts.json, rank_ic.parquet, seed_rank_ic.parquet,
-    nav.parquet and explain.parquet of the run folder, nothing else.
+    nav.parquet, explain.parquet and, where it is there, the folder portfolios of the run folder, nothing else.
     Errors: DataError names the file that is missing, incomplete or damaged.
     """
-    evaluation = read_evaluation(run)
+    evaluation, enhancements = read_evaluation(run), read_enhancements(run)
     manifest = manifest_text(run)
     made, groups = [*tables(evaluation), *quality(evaluation)], gallery(evaluation)
+    enhanced = _enhanced(enhancements, evaluation.facts)
     drawn = [figure for group in groups for figure in group.figures]
-    html = page(evaluation, made, groups, manifest)
+    html = page(evaluation, made, groups, enhanced, manifest)
+    made += enhanced.tables
     _write_all(run / "tables", {f"{table.name}.csv": csv_bytes(table.frame) for table in made}, ".csv")
     _write_all(run / "figures", {f"{figure.name}.json": figure.json().encode() for figure in drawn}, ".json")
     path = run / "report.html"

@@ -157,12 +157,12 @@ class NavFile(Mapping[tuple[object, ...], Navs]):
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._frame = path, _checked(path, (*NAV_KEY, "track", "date", *_NAV_PANELS), "evaluate")
+        self._path, self._frame = path, checked(path, (*NAV_KEY, "track", "date", *_NAV_PANELS), "evaluate")
         self._found: dict[tuple[object, ...], dict[tuple[object, ...], Navs]] = {}
 
     @cached_property
     def _keys(self) -> list[tuple[object, ...]]:
-        with _blaming(self._path, "evaluate"):
+        with blaming(self._path, "evaluate"):
             return list(self._frame.select(NAV_KEY).unique(maintain_order=True).collect().iter_rows())
 
     def __getitem__(self, key: tuple[object, ...]) -> Navs:
@@ -177,7 +177,7 @@ class NavFile(Mapping[tuple[object, ...], Navs]):
     ) -> dict[tuple[object, ...], Navs]:
         wanted = pl.col("selection").is_in(TENTHS) if tenths else ~pl.col("selection").is_in(TENTHS)
         case = [pl.col("rebalance") == rebalance, pl.col("fill") == fill, pl.col("universe") == universe]
-        with _blaming(self._path, "evaluate"):
+        with blaming(self._path, "evaluate"):
             frame = self._frame.filter(*case, wanted).collect().sort(*NAV_KEY, "track", "date")
         return {key: _navs(part) for key, part in frame.partition_by(NAV_KEY, as_dict=True).items()}
 
@@ -212,15 +212,15 @@ def _exposure(frame: pl.DataFrame) -> dict[tuple[str, str], Array]:
 
 
 def _read(run: Path, name: str, columns: tuple[str, ...], stage: str = "evaluate") -> pl.DataFrame:
-    with _blaming(run / name, stage):
-        return _checked(run / name, columns, stage).collect()
+    with blaming(run / name, stage):
+        return checked(run / name, columns, stage).collect()
 
 
-def _checked(path: Path, columns: tuple[str, ...], stage: str) -> pl.LazyFrame:
-    """A file with these columns."""
+def checked(path: Path, columns: tuple[str, ...], stage: str) -> pl.LazyFrame:
+    """A file with these columns; DataError names the file or the column that is missing."""
     if not path.is_file():
         raise DataError(str(path), f"the file is missing; run the {stage} stage first")
-    with _blaming(path, stage):
+    with blaming(path, stage):
         frame = pl.scan_parquet(path)
         lacking = [column for column in columns if column not in frame.collect_schema()]
     if lacking:
@@ -229,7 +229,8 @@ def _checked(path: Path, columns: tuple[str, ...], stage: str) -> pl.LazyFrame:
 
 
 @contextmanager
-def _blaming(path: Path, stage: str) -> Iterator[None]:
+def blaming(path: Path, stage: str) -> Iterator[None]:
+    """Whatever polars finds wrong with a file, as a DataError that names it."""
     try:
         yield
     except pl.exceptions.PolarsError as error:

@@ -29,23 +29,36 @@ FILLS = ("t0_close", "t1_vwap", "t1_open", "t1_close")
 MULTI = ("mixed", "ensemble")
 # Whatever is judged, in the order of the tables.
 JUDGED = ("single", *MULTI, "residual", "given")
+MODELS = ("label_days", "model")
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the report: `name` is its file, `frame` holds label_days, model and one column per figure."""
+    """A table of the report: `name` is its file, `frame` holds the `keys` and one column per figure.
+
+    The last of the keys names a row, those before it the block that it stands in.
+    """
 
     name: str
     title: str
     title_zh: str
     frame: pl.DataFrame
+    keys: tuple[str, ...] = MODELS
 
 
-def table_of(name: str, title: str, title_zh: str, columns: Sequence[str], rows: Sequence[Row]) -> Table:
+def table_of(
+    name: str,
+    title: str,
+    title_zh: str,
+    columns: Sequence[str],
+    rows: Sequence[Row],
+    *,
+    keys: tuple[str, ...] = MODELS,
+) -> Table:
     """A table of these columns; what a row does not have, or has beside them, is null or left out."""
-    schema: dict[str, type[pl.DataType]] = {"label_days": pl.Int32, "model": pl.String}
+    schema: dict[str, type[pl.DataType]] = {key: pl.Int32 if key == "label_days" else pl.String for key in keys}
     schema |= dict.fromkeys(columns, pl.Float64)
-    return Table(name, title, title_zh, pl.DataFrame(rows, schema=schema))
+    return Table(name, title, title_zh, pl.DataFrame(rows, schema=schema), keys)
 
 
 def in_order(models: Sequence[ModelFacts], kinds: Sequence[str]) -> list[ModelFacts]:

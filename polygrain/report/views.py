@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from itertools import groupby
@@ -14,8 +14,9 @@ from statistics import NormalDist
 import polars as pl
 
 from polygrain.report.facts import ReportFacts
-from polygrain.report.tables import Table
-from polygrain.report.words import numbered
+from polygrain.report.tables import MODELS, Table
+from polygrain.report.titles import STYLES, block_title, row_heading, row_title, year_title
+from polygrain.report.words import Text, numbered
 
 TWO_SIDED = 1.96
 
@@ -61,18 +62,20 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """A printed row of one model."""
+    """A printed row, as a rule of one model: its name in the file, and what it is called."""
 
-    model: str
+    name: str
+    title: Text
     role: str
     cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True)
 class Block:
-    """The rows of one label; `label_days` is 0 for those over labels."""
+    """Rows that belong together, as a rule those of one label: its `keys` are what comes before a row's name in the
+    file, [0] for models over labels. A block without a title is a whole table."""
 
-    label_days: int
+    keys: tuple[str | int, ...]
     title: str
     title_zh: str
     lines: tuple[Line, ...]
@@ -80,7 +83,8 @@ class Block:
 
 @dataclass(frozen=True)
 class View:
-    """A table ready for the template; `groups` are (title, title_zh, columns spanned)."""
+    """A table ready for the template; `groups` are (title, title_zh, columns spanned), `rows` stands above their names,
+    `keys` are as in the table; `note` says what it is of, where its title does not."""
 
     name: str
     title: str
@@ -88,7 +92,10 @@ class View:
     headings: tuple[Heading, ...]
     groups: tuple[tuple[str, str, int], ...]
     blocks: tuple[Block, ...]
+    rows: Text
+    keys: tuple[str, ...]
     published: View | None = None
+    note: Text | None = None
 
 
 def _portfolio(selection: str, title: str, title_zh: str, suffix: str, span: str, span_zh: str) -> list[Heading]:
@@ -126,12 +133,6 @@ def _rebalance_heading(column: str) -> Heading:
     title, title_zh = PERIOD_TITLES.get(period, (f"Every {period.removesuffix('d')} days", f"每 {period[:-1]} 日调仓"))
     label, label_zh = FILL_TITLES.get(fill, (fill, ""))
     return Heading(column, label, label_zh, "ic", title, title_zh)
-
-
-def year_title(span: str) -> tuple[str, str]:
-    """A year, or what there is of it."""
-    year = span.removesuffix("ytd")
-    return (f"{year} part", f"{year} 非整年") if span.endswith("ytd") else (year, "")
 
 
 def _year_heading(column: str) -> Heading:
@@ -200,20 +201,6 @@ def _decay_heading(column: str) -> Heading:
     return Heading(column, f"{days[:-1]} d", f"{days[:-1]} 日", "ic", group, group_zh)
 
 
-_STYLE_TITLES = {
-    "size": ("size", "市值"),
-    "mid_cap": ("mid-cap", "中市值"),
-    "valuation": ("book / price", "估值"),
-    "reversal": ("return 20 d", "反转"),
-    "momentum": ("return 12 − 1 m", "动量"),
-    "volatility": ("volatility", "波动率"),
-    "turnover": ("turnover", "换手率"),
-    "liquidity": ("liquidity", "流动性"),
-    "profitability": ("profitability", "盈利"),
-    "industry": ("industry", "行业"),
-    "raw": ("nothing", "无"),
-    "chance": ("of noise", "噪声"),
-}
 _EXPOSURE_GROUPS = {
     "correlation": ("Rank correlation with", "与风格的秩相关", "signed"),
     "industry_share": ("Variance that industries explain", "行业解释的方差占比", "share"),
@@ -225,7 +212,7 @@ _EXPOSURE_GROUPS = {
 def _exposure_heading(column: str) -> Heading:
     measure = next(measure for measure in _EXPOSURE_GROUPS if column.startswith(f"{measure}_"))
     group, group_zh, form = _EXPOSURE_GROUPS[measure]
-    titles = [_STYLE_TITLES.get(of, (of, of)) for of in column.removeprefix(f"{measure}_").split("+")]
+    titles = [STYLES.get(of, (of, of)) for of in column.removeprefix(f"{measure}_").split("+")]
     label, label_zh = ", ".join(title for title, _ in titles), "、".join(title for _, title in titles)
     error = f"{column}_se" if measure != "industry_share" else ""
     return Heading(column, label, label_zh, form, group, group_zh, error=error)
@@ -268,7 +255,9 @@ def number(value: float | None, form: str) -> str:
         "percent": f"{value:.1%}",
         "signed": f"{value:+.3f}",
         "signed_percent": f"{value:+.1%}",
-        "count": f"{value:.0f}",
+        "count": f"{value:,.0f}",
+        "amount": f"{value:.4f}",
+        "residual": f"{value:.0e}",
     }[form]
     return text.replace("-", "−")
 
@@ -301,16 +290,16 @@ def _block(
 ) -> Block:
     roles = {} if facts is None else {facts.headline: "headline", facts.naive: "naive", facts.oracle: "naive"}
     lines = tuple(
-        Line(model, roles.get(model, ""), tuple(_cell(row, heading) for heading in shown))
+        Line(model, Text(model), roles.get(model, ""), tuple(_cell(row, heading) for heading in shown))
         for model, row in zip(models, rows)
     )
     if label_days:
-        return Block(label_days, f"{label_days}-day label", f"{label_days} 日标签", lines)
+        return Block((label_days,), f"{label_days}-day label", f"{label_days} 日标签", lines)
     if any(line.role == "naive" for line in lines):
-        return Block(label_days, "For comparison", "对照", lines)
+        return Block((label_days,), "For comparison", "对照", lines)
     if facts is not None and any(model.kind == "given" for model in facts.models):
-        return Block(label_days, "No label named", "未注明标签", lines)
-    return Block(label_days, "Over labels", "跨标签平均", lines)
+        return Block((label_days,), "No label named", "未注明标签", lines)
+    return Block((label_days,), "Over labels", "跨标签平均", lines)
 
 
 def _blocks(frame: pl.DataFrame, facts: ReportFacts | None, shown: Sequence[Heading]) -> tuple[Block, ...]:
@@ -324,12 +313,31 @@ def _blocks(frame: pl.DataFrame, facts: ReportFacts | None, shown: Sequence[Head
     return tuple(blocks)
 
 
-def _view(name: str, title: str, title_zh: str, frame: pl.DataFrame, facts: ReportFacts | None) -> View:
-    filled = [c for c in frame.columns if c not in {"label_days", "model"} and frame[c].null_count() < frame.height]
-    shown = headings(name, filled)
+def _named_blocks(table: Table, shown: Sequence[Heading]) -> tuple[Block, ...]:
+    """The rows of a table of other things than models."""
+    *before, last = table.keys
+    blocks = []
+    for keys, part in groupby(table.frame.to_dicts(), key=lambda row: tuple(row[key] for key in before)):
+        title = block_title(before[-1], keys[-1]) if before else Text("")
+        lines = tuple(
+            Line(row[last], row_title(last, row[last]), "", tuple(_cell(row, heading) for heading in shown))
+            for row in part
+        )
+        blocks.append(Block(keys, title.en, title.zh, lines))
+    return tuple(blocks)
+
+
+Headings = Callable[[str, Sequence[str]], list[Heading]]
+"""The headings of a table by its name and the columns that hold something."""
+
+
+def _view(table: Table, facts: ReportFacts | None, chosen: Headings) -> View:
+    frame = table.frame
+    filled = [c for c in frame.columns if c not in table.keys and frame[c].null_count() < frame.height]
+    shown = chosen(table.name, filled)
     if any(heading.column == "top10pct_gross" for heading in shown):
         shown = [heading for heading in shown if not heading.column.endswith("_period")]
-    return view_of(Table(name, title, title_zh, frame), facts, shown)
+    return view_of(table, facts, shown)
 
 
 def view_of(table: Table, facts: ReportFacts | None, shown: Sequence[Heading]) -> View:
@@ -337,8 +345,9 @@ def view_of(table: Table, facts: ReportFacts | None, shown: Sequence[Heading]) -
     groups = []
     for (group, group_zh), part in groupby(shown, key=lambda heading: (heading.group, heading.group_zh)):
         groups.append((group, group_zh, len(list(part))))
-    blocks = _blocks(table.frame, facts, shown)
-    return View(table.name, table.title, table.title_zh, tuple(shown), tuple(groups), blocks)
+    blocks = _blocks(table.frame, facts, shown) if table.keys == MODELS else _named_blocks(table, shown)
+    rows = row_heading(table.keys[-1])
+    return View(table.name, table.title, table.title_zh, tuple(shown), tuple(groups), blocks, rows, table.keys)
 
 
 @cache
@@ -350,11 +359,31 @@ def published() -> dict[str, list[dict[str, float | int | str]]]:
     return content
 
 
-def view(table: Table, facts: ReportFacts) -> View:
+# Found by their figures, which tables 8 and 11 hold too; the captions say otherwise.
+_HELD = {
+    "table10_csi500_by_year": ("ensemble1_biagru", "the ensemble", "集成"),
+    "table13_csi1000_by_year": ("ensemble_biagru", "80% constituents", "成分股占比 80%"),
+}
+
+
+def _of_whom(name: str) -> Text | None:
+    """Which portfolio a published table is of, where it does not say so itself."""
+    if name not in _HELD:
+        return None
+    model, caption, caption_zh = _HELD[name]
+    return Text(
+        f"By its figures it is {model}, 10-day label, industry neutral, stock ± 1%, all stocks; its caption says "
+        f"{caption}.",
+        f"由数值可知为 {model}，10 日标签，行业中性，个股 ±1%，全市场选股；原表题作{caption_zh}。",
+    )
+
+
+def view(table: Table, facts: ReportFacts, chosen: Headings = headings) -> View:
     """A table as printed, R88's own figures folded behind it where the market is real and R88 has that table."""
-    made = _view(table.name, table.title, numbered(table.title, table.title_zh), table.frame, facts)
+    made = _view(replace(table, title_zh=numbered(table.title, table.title_zh)), facts, chosen)
     rows = published().get(table.name)
     if rows is None or facts.simulated:
         return made
-    theirs = _view(table.name, "R88, 2017-01-03 to 2023-07-31", "研报原值", pl.DataFrame(rows), None)
-    return View(made.name, made.title, made.title_zh, made.headings, made.groups, made.blocks, theirs)
+    of_theirs = replace(table, title="R88, 2017-01-03 to 2023-07-31", title_zh="研报原值", frame=pl.DataFrame(rows))
+    theirs = replace(_view(of_theirs, None, chosen), note=_of_whom(table.name))
+    return replace(made, published=theirs)

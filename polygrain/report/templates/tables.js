@@ -13,7 +13,8 @@ function bilingual(english, chinese) {
   const places = new Map([...document.querySelectorAll("tbody tr")].map((row, place) => [row, place]));
   const lines = body => [...body.rows].filter(row => !row.classList.contains("block"));
   const figures = cell => JSON.parse(cell.dataset.values);
-  const key = (row, column) => column === 0 ? row.cells[0].textContent : figures(row.cells[column])[0];
+  const name = row => row.cells[0].dataset.name ?? row.cells[0].textContent;
+  const key = (row, column) => column === 0 ? name(row) : figures(row.cells[column])[0];
 
   // Figures start with the largest, names with the first; the third press gives the order of the file back.
   function next(heading) {
@@ -49,9 +50,9 @@ function bilingual(english, chinese) {
     const headings = [...table.tHead.rows].at(-1).cells;
     const names = [...headings].slice(1).flatMap(heading => JSON.parse(heading.dataset.columns));
     const rows = [...table.tBodies].flatMap(body => lines(body).map(row => [
-      Number(body.dataset.labelDays), row.cells[0].textContent, ...[...row.cells].slice(1).flatMap(figures),
+      ...JSON.parse(body.dataset.keys), name(row), ...[...row.cells].slice(1).flatMap(figures),
     ]));
-    return [["label_days", "model", ...names], ...rows].map(row => row.map(field).join(",") + "\n").join("");
+    return [[...JSON.parse(table.dataset.keys), ...names], ...rows].map(row => row.map(field).join(",") + "\n").join("");
   }
 
   // Browsers without a clipboard for pages from the disk.
