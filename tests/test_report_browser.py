@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from portfolio_files import write_portfolios
 from reference_report import facts, models, write_run
 from test_compare import made_up
 
@@ -358,3 +359,40 @@ def test_paper_is_light_and_has_no_buttons(browser: Reader) -> None:
     buttons = "return [...document.querySelectorAll('button')].filter(each => each.offsetParent)"
     # What a figure's chosen option says is text there.
     assert {button.get_attribute("aria-pressed") for button in browser.js(buttons)} == {"true"}
+
+
+@pytest.fixture
+def enhanced(browser: Reader, tmp_path: Path) -> Reader:
+    run = write_run(tmp_path / "enhanced", count=40)
+    write_portfolios(run, count=300)
+    return Reader(browser.driver, write_report(run))
+
+
+def test_index_enhancement_sorts_copies_and_reads_in_chinese_alone(enhanced: Reader) -> None:
+    enhanced.open(language="zh-CN")
+    table = "#table10_csi500_by_year"
+    periods = (
+        "return [...document.querySelectorAll(arguments[0] + ' > .table tbody th')].map(each => each.innerText.trim())"
+    )
+    assert enhanced.js(periods, table) == ["2024 非整年", "2025 非整年", "全部"]
+    enhanced.press(f"{table} thead .sort")
+    enhanced.press(f"{table} thead .sort")
+    assert enhanced.js(periods, table) == ["全部", "2025 非整年", "2024 非整年"]
+    enhanced.press(f"{table} .copy")
+    enhanced.wait("return document.querySelector('[role=status]').innerText")
+    header, *rows = enhanced.pasted()
+    with (enhanced.page.parent / "tables" / "table10_csi500_by_year.csv").open() as file:
+        theirs, *expected = list(csv.reader(file))
+    assert sorted(header) == sorted(theirs)
+    assert [row[0] for row in rows] == [row[0] for row in expected[::-1]]
+    enhanced.press(".show-published")
+    assert enhanced.js("return document.querySelector('#table10_csi500_by_year-published').offsetParent !== null")
+    said: list[str] = enhanced.js(
+        "return [...document.querySelectorAll('.enhanced, #enhancement :is(h2, h3, .lead, .groups .named, .sort,"
+        " .block, figcaption, .plot .ytitle)')].map(each => each.innerText ?? each.textContent)"
+    )
+    assert len(said) > 100
+    assert [text for text in said if text and not re.search("[\u4e00-\u9fff]|^[A-Z0-9 ]+$", text)] == []
+    enhanced.open(PHONE)
+    assert enhanced.js("return [innerWidth, document.documentElement.scrollWidth]") == [PHONE, PHONE]
+    assert enhanced.barriers() == []

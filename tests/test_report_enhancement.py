@@ -372,6 +372,65 @@ def test_the_page_shows_them_with_the_published_figures_beside(run: Path, html: 
     assert len(html.encode()) < 5_000_000
 
 
+def drawn(run: Path, name: str) -> dict[str, dict[str, float]]:
+    """A figure's values by line and date."""
+    figure = json.loads((run / "figures" / f"{name}.json").read_text("utf-8"))
+    return {trace["name"]: dict(zip(trace["x"], trace["y"], strict=True)) for trace in figure["data"]}
+
+
+@pytest.mark.parametrize("leg", ["gross", "net"])
+def test_cumulative_excess_is_nav_over_nav(run: Path, html: str, leg: str) -> None:
+    lines = drawn(run, f"enhancement_excess_csi500_{leg}_10d")
+    assert list(lines) == list(MODELS)
+    for model, values in lines.items():
+        for row in rows(run, "nav", model=model, label_days=10):
+            assert values[row["date"].isoformat()] == pytest.approx(row[leg] / row["benchmark"] - 1, abs=1e-5)
+
+
+def test_exposures_and_prices_are_drawn_date_by_date(run: Path, html: str) -> None:
+    styles, industries = drawn(run, "enhancement_style_csi500"), drawn(run, "enhancement_industry_csi500")
+    assert (set(styles), set(industries)) == (set(STYLES), set(INDUSTRIES))
+    for row in rows(run, "active"):
+        if row["kind"] != "constituents":
+            value = (styles | industries)[row["of"]][row["date"].isoformat()]
+            # Four digits are drawn.
+            assert value == pytest.approx(row["held"] - row["benchmark"], rel=1e-3)
+    prices, binding = drawn(run, "enhancement_prices_csi500"), drawn(run, "enhancement_binding_csi500")
+    assert "budget" not in prices
+    found = [row for row in rows(run, "prices") if row["part"] != "budget"]
+    for row in found:
+        day = row["date"].isoformat()
+        assert prices[row["part"]][day] == pytest.approx(row["price"], rel=1e-3)
+        assert binding[row["part"]][day] == row["binding"]
+    # Nothing limits turnover at the first date.
+    assert prices["turnover"][found[0]["date"].isoformat()] == 0
+
+
+def test_of_many_industries_the_largest_are_drawn(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", count=30)
+    path = write_portfolios(run, ["large"], count=60, vary={}) / "active.parquet"
+    frame = pl.read_parquet(path)
+    bank = frame.filter(of="bank")
+    many = [
+        bank.with_columns(pl.lit(f"i{number}").alias("of"), (pl.col("benchmark") - number / 100).alias("held"))
+        for number in range(9)
+    ]
+    pl.concat([frame.filter(pl.col("kind") != "industry"), *many]).write_parquet(path)
+    write_report(run)
+    # i0 and i1 differ least; the others keep their order.
+    assert list(drawn(run, "enhancement_industry_large")) == [f"i{number}" for number in range(2, 9)]
+
+
+def test_figures_stand_in_their_section(html: str) -> None:
+    section = html[html.index('<section id="enhancement">') : html.index('<section id="figures">')]
+    rest = html[html.index('<section id="figures">') : html.index('<section id="data">')]
+    groups = re.findall(r'data-group="(\w+)"', section)
+    assert groups == ["enhancement_excess", "enhancement_exposures", "enhancement_prices"]
+    assert 'data-group="enhancement' not in rest
+    # As they stand until plotly has drawn them.
+    assert section.count('<svg class="still"') == 3
+
+
 def test_the_first_screen_has_a_line_of_each(run: Path, html: str, enhancements: Enhancements) -> None:
     first = html[html.index('<section id="overview"') : html.index('<section id="tables"')]
     line, _ = first_lines(enhancements)

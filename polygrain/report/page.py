@@ -23,6 +23,7 @@ from markupsafe import Markup
 from polygrain.errors import DataError
 from polygrain.report.bars import A_YEAR
 from polygrain.report.conventions import conventions_line, conventions_line_zh
+from polygrain.report.enhancement_figures import enhancement_figures
 from polygrain.report.enhancement_headings import enhancement_headings
 from polygrain.report.enhancement_said import conventions, first_lines
 from polygrain.report.enhancement_tables import enhancement_tables
@@ -193,17 +194,18 @@ class Enhanced:
     conventions: tuple[Text, ...]
     missing: tuple[Text, ...]
     tables: tuple[Table, ...]
+    groups: tuple[Group, ...]
 
 
 def _enhanced(enhancements: Enhancements | None, facts: ReportFacts) -> Enhanced:
     """Nothing of it where the run has none."""
-    if enhancements is None:
-        return Enhanced((), (), (), (), ())
-    if not enhancements.listed:
-        return Enhanced((), (), (), enhancements.missing, ())
+    if enhancements is None or not enhancements.listed:
+        missing = () if enhancements is None else enhancements.missing
+        return Enhanced((), (), (), missing, (), ())
     made = tuple(enhancement_tables(enhancements))
     views = tuple(view(table, facts, enhancement_headings) for table in made)
-    return Enhanced(first_lines(enhancements), views, conventions(enhancements), enhancements.missing, made)
+    said, groups = conventions(enhancements), tuple(enhancement_figures(enhancements, facts))
+    return Enhanced(first_lines(enhancements), views, said, enhancements.missing, made, groups)
 
 
 def page(
@@ -221,7 +223,7 @@ def page(
         "conventions_zh": conventions_line_zh(evaluation.facts, *span),
         "manifest": manifest,
     }
-    return render("report.html", content, groups)
+    return render("report.html", content, [*groups, *enhanced.groups])
 
 
 def csv_bytes(frame: pl.DataFrame) -> bytes:
@@ -256,7 +258,7 @@ def write_report(run: Path) -> Path:
     manifest = manifest_text(run)
     made, groups = [*tables(evaluation), *quality(evaluation)], gallery(evaluation)
     enhanced = _enhanced(enhancements, evaluation.facts)
-    drawn = [figure for group in groups for figure in group.figures]
+    drawn = [figure for group in (*groups, *enhanced.groups) for figure in group.figures]
     html = page(evaluation, made, groups, enhanced, manifest)
     made += enhanced.tables
     _write_all(run / "tables", {f"{table.name}.csv": csv_bytes(table.frame) for table in made}, ".csv")

@@ -43,7 +43,7 @@ _PART = re.compile(rf"({'|'.join(_PARTS)})(?:\.([^\s,]+))?")
 _KINDS = {
     "style": ("Styles", "风格"),
     "industry": ("Industries, weights", "行业权重"),
-    "constituents": ("Index", "指数"),
+    "constituents": ("Constituents, weights", "成分股权重"),
 }
 # With a value, and at 0 where that has a name.
 _SETTINGS = {
