@@ -56,9 +56,20 @@ def by_year(enhancements: Enhancements, each: EnhancedIndex) -> Table:
 def _told(each: EnhancedIndex) -> tuple[str, str]:
     """Which portfolio is shown: its model, label and settings, in both languages."""
     _, model, label_days = each.key
-    settings = [setting_title(key, value) for key, value in each.shown.varied.items()]
     label = [Text(f"{label_days}-day label", f"{label_days} 日标签")] if label_days else []
-    said = [Text(model, model), *label, *settings]
+    return _joined([Text(model, model), *label, *_settings(each)])
+
+
+def _named(each: EnhancedIndex) -> tuple[str, str]:
+    """The enhancement and the shown portfolio's settings, whatever the model, in both languages."""
+    return _joined([Text(f"{each.called} enhanced", f"{each.called} 指数增强"), *_settings(each)])
+
+
+def _settings(each: EnhancedIndex) -> list[Text]:
+    return [setting_title(key, value) for key, value in each.shown.varied.items()]
+
+
+def _joined(said: Sequence[Text]) -> tuple[str, str]:
     return ", ".join(text.en for text in said), "，".join(text.zh for text in said)
 
 
@@ -96,9 +107,9 @@ def _period_row(name: str, navs: Navs, rebalance: int) -> Row:
 def figures(enhancements: Enhancements, each: EnhancedIndex) -> Table:
     """How the shown portfolio fares with every model and label: excess, risk, turnover, what it holds."""
     rows = [_figures(enhancements, each, key) for key in _shown_keys(enhancements, each)]
-    title = f"{each.called} enhanced: the portfolio with every model, after costs"
+    named, named_zh = _named(each)
     name = file_name(each.called, None, "figures")
-    return table_of(name, title, f"{each.called} 指数增强：各模型的组合（费后）", FIGURES, rows)
+    return table_of(name, f"{named}: every model, after costs", f"{named_zh}：各模型（费后）", FIGURES, rows)
 
 
 def _shown_keys(enhancements: Enhancements, each: EnhancedIndex) -> Iterator[Key]:
@@ -169,10 +180,8 @@ def attribution(enhancements: Enhancements, each: EnhancedIndex) -> Table | None
     middle = [column for column in columns if column not in ("industry", *_LAST_SOURCES)]
     ordered = [c for c in ("industry", *middle, *_LAST_SOURCES) if c in columns]
     name = file_name(each.called, None, "attribution")
-    title, title_zh = (
-        f"{each.called} enhanced: what the excess is from",
-        f"{each.called} 指数增强：超额归因",
-    )
+    named, named_zh = _named(each)
+    title, title_zh = f"{named}: what the excess is from", f"{named_zh}：超额归因"
     every = ["excess", *ordered]
     return table_of(name, title, title_zh, [*every, *(f"{column}_period" for column in every)], rows)
 
