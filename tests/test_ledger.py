@@ -23,7 +23,7 @@ class Ledger(Ledgers):
 
     def buy(self, day: int, values: Array) -> float:
         held = np.flatnonzero(values)
-        after = Holdings(np.zeros(len(held), int), held, values[held])
+        after = Holdings(np.array([0, len(held)]), held, values[held])
         return float(self.trade(day, self.drifted(day), after).turnover_P[0])
 
 

@@ -67,13 +67,13 @@ def test_rankings_and_markets_come_back_from_their_files(tmp_path: Path) -> None
     written = ranking(scores, range(6))
     assert {day for day, order in written.items() if order.ties is None} == {2, 4}
     files = EvaluationFiles(tmp_path)
-    files.save_ranking(3, written)
-    for day, order in files.ranking(3).items():
+    files.save_ranking(1, 3, written)
+    for day, order in files.ranking(1, 3).items():
         assert np.array_equal(order.columns, written[day].columns)
         assert (order.ties is None) == (written[day].ties is None)
         assert order.ties is None or np.array_equal(order.ties, written[day].ties)
     mask = generator.random((6, 30)) < 0.5
-    for day, order in within(files.ranking(3), mask).items():
+    for day, order in within(files.ranking(1, 3), mask).items():
         assert np.array_equal(order.columns, [c for c in written[day].columns if mask[day, c]])
     quotes = random_quotes(generator, 12, 5)
     files.save_axes(quotes.axes)

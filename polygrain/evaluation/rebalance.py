@@ -6,11 +6,11 @@ Shape suffixes: P portfolios, S symbols, W wanted names, T taken names, H holdin
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from polygrain.execution.ledger import Holdings, edges_of, sums_between
+from polygrain.execution.ledger import Holdings, edges_of, owners, sums_between, without
 from polygrain.store.panel import Array
 
 _DUST = 1e-12
@@ -19,9 +19,10 @@ _ROUNDS = 20
 
 @dataclass(frozen=True, eq=False)
 class Wanted:
-    """Columns by portfolio, best first, portfolio after portfolio; `number_P` of each are to be taken."""
+    """Columns by portfolio, best first, each portfolio's from its one of `edges` [P + 1] on; `number_P` of each are to
+    be taken."""
 
-    portfolio_W: Array
+    edges: Array
     column_W: Array
     number_P: Array
 
@@ -34,70 +35,91 @@ def rebalanced(before: Holdings, cash_P: Array, buyable_S: Array, sellable_S: Ar
     rest is split equally over the taken names, except that one that cannot be bought keeps at most its drifted value,
     and one that cannot be sold at least that. What no name can take stays cash.
     """
-    count, symbols = len(cash_P), len(buyable_S)
-    held = before.keys(symbols)
-    drifted = np.zeros(count * symbols)
-    drifted[held] = before.value_H
-    portfolio_T, column_T = _taken(wanted, drifted, buyable_S)
-    tradable_T = (buyable_S | sellable_S).take(column_T)
-    portfolio_T, column_T = portfolio_T[tradable_T], column_T[tradable_T]
-    taken = portfolio_T * symbols + column_T
-    kept = np.flatnonzero(~sellable_S.take(before.column_H))
-    is_taken = np.zeros(count * symbols, bool)
-    is_taken[taken] = True
-    kept = kept[~is_taken.take(held[kept])]
-    worth_P = cash_P + before.sums(count)
-    left_P = worth_P - sums_between(edges_of(before.portfolio_H[kept], count), before.value_H[kept])
-    edges = edges_of(portfolio_T, count)
-    # Few names are bound: all others get the level.
-    bound_T = np.flatnonzero(~(buyable_S & sellable_S).take(column_T))
-    value = drifted[taken[bound_T]]
-    capped, floored = ~buyable_S[column_T[bound_T]], ~sellable_S[column_T[bound_T]] & (value > 0)
-    level_P = _levels(left_P, np.diff(edges), portfolio_T[bound_T], value, capped, floored)
-    equal_T = np.repeat(level_P, np.diff(edges))
-    equal_T[bound_T[capped]] = np.minimum(value[capped], equal_T[bound_T[capped]])
-    equal_T[bound_T[floored]] = np.maximum(value[floored], equal_T[bound_T[floored]])
-    after = Holdings(portfolio_T, column_T, equal_T)
-    if len(kept):
-        # In front of what the same portfolio takes.
-        place = edges[before.portfolio_H[kept]] + np.arange(len(kept))
-        after = _inserted(before.only(kept), place, after)
+    count = len(cash_P)
+    held = _bound(before.edges, before.column_H, buyable_S, sellable_S)
+    drifted = np.zeros((count, len(buyable_S)))
+    drifted[held.owner, held.column] = before.value_H[held.row]
+    taken = _taken(wanted, drifted, _bound(wanted.edges, wanted.column_W, buyable_S, sellable_S))
+    names = taken.bound
+    # What is taken is not kept.
+    drifted[names.owner, names.column] = 0.0
+    kept = held.only(~held.sellable & (drifted[held.owner, held.column] > 0))
+    kept_value, kept_edges = before.value_H[kept.row], edges_of(kept.owner, count)
+    worth_P = cash_P + before.sums()
+    left_P = worth_P - sums_between(kept_edges, kept_value)
+    capped, floored = ~names.buyable, ~names.sellable & (taken.drifted > 0)
+    level_P = _levels(left_P, np.diff(taken.edges), names.owner, taken.drifted, capped, floored)
+    # What a portfolio keeps stands in front of what it takes.
+    front, edges = taken.edges[kept.owner], taken.edges + kept_edges
+    value_H = np.repeat(level_P, np.diff(edges))
+    value_H[front + np.arange(len(front))] = kept_value
+    row = names.row + kept_edges[names.owner + 1]
+    value_H[row[capped]] = np.minimum(taken.drifted[capped], value_H[row[capped]])
+    value_H[row[floored]] = np.maximum(taken.drifted[floored], value_H[row[floored]])
+    after = Holdings(edges, np.insert(taken.column_T, front, kept.column), value_H)
     # What rounding leaves over must not count as a holding: held names rank where others are passed over.
-    if not len(after.value_H) or after.value_H.min() > _DUST * worth_P.max():
+    if not len(value_H) or value_H.min() > _DUST * worth_P.max():
         return after
-    real_H = (after.value_H > 0) & (after.value_H >= _DUST * worth_P.take(after.portfolio_H))
+    real_H = (value_H > 0) & (value_H >= _DUST * np.repeat(worth_P, np.diff(edges)))
     return after if real_H.all() else after.only(real_H)
 
 
-def _inserted(few: Holdings, place: Array, many: Holdings) -> Holdings:
-    """Both in one, the few at the places that they get."""
-    rest = np.ones(len(few.value_H) + len(many.value_H), bool)
-    rest[place] = False
+@dataclass(frozen=True, eq=False)
+class _Bound:
+    """The few rows whose names cannot be bought or cannot be sold, in order; all other names are treated alike."""
 
-    def joined(those: Array, these: Array) -> Array:
-        made = np.empty(len(rest), these.dtype)
-        made[place], made[rest] = those, these
-        return made
+    row: Array
+    owner: Array
+    column: Array
+    buyable: Array
+    sellable: Array
 
-    return Holdings(
-        joined(few.portfolio_H, many.portfolio_H),
-        joined(few.column_H, many.column_H),
-        joined(few.value_H, many.value_H),
+    def only(self, kept: Array) -> _Bound:
+        return _Bound(self.row[kept], self.owner[kept], self.column[kept], self.buyable[kept], self.sellable[kept])
+
+
+def _bound(edges: Array, column: Array, buyable_S: Array, sellable_S: Array) -> _Bound:
+    """Those of the rows with these columns that are bound."""
+    row = np.flatnonzero((~(buyable_S & sellable_S)).take(column))
+    return _Bound(row, owners(edges, row), column[row], buyable_S[column[row]], sellable_S[column[row]])
+
+
+@dataclass(frozen=True, eq=False)
+class _Taken:
+    """The names that share what is left, portfolio after portfolio; those of them that are bound, and what they were
+    worth."""
+
+    edges: Array
+    column_T: Array
+    bound: _Bound
+    drifted: Array
+
+
+def _taken(wanted: Wanted, drifted: Array, bound: _Bound) -> _Taken:
+    """The first names of each portfolio that are buyable or held, without those that cannot be traded."""
+    value = drifted[bound.owner, bound.column]
+    passed = ~bound.buyable & (value == 0)
+    taken_W = np.ones(len(wanted.column_W), bool)
+    taken_W[bound.row[passed | ~(bound.buyable | bound.sellable)]] = False
+    for stop, end in zip(_stops(wanted, bound.row[passed]), wanted.edges[1:]):
+        taken_W[stop:end] = False
+    gone, here = np.flatnonzero(~taken_W), taken_W[bound.row]
+    left = bound.only(here)
+    return _Taken(
+        without(wanted.edges, gone),
+        wanted.column_W[taken_W],
+        replace(left, row=without(left.row, gone)),
+        value[here],
     )
 
 
-def _taken(wanted: Wanted, drifted: Array, buyable_S: Array) -> tuple[Array, Array]:
-    """Portfolios and columns of the first names of each portfolio that are buyable or held."""
-    portfolio_W, column_W = wanted.portfolio_W, wanted.column_W
-    possible_W = buyable_S.take(column_W)
-    # Few are not buyable: only of them it is looked up whether they are held.
-    rest = np.flatnonzero(~possible_W)
-    possible_W[rest] = drifted[portfolio_W[rest] * len(buyable_S) + column_W[rest]] > 0
-    portfolio, column = portfolio_W[possible_W], column_W[possible_W]
-    edges = edges_of(portfolio, len(wanted.number_P))
-    stop_P = np.minimum(edges[:-1] + wanted.number_P, edges[1:])
-    first = np.arange(len(portfolio)) < np.repeat(stop_P, np.diff(edges))
-    return portfolio[first], column[first]
+def _stops(wanted: Wanted, passed: Array) -> Array:
+    """Where each portfolio has reached its number, [P]; the names at the places `passed` do not count."""
+    first, end = wanted.edges[:-1], wanted.edges[1:]
+    goal = first - np.searchsorted(passed, first) + wanted.number_P
+    # A name that counts stands as far back as there are passed ones before it.
+    found = goal + np.searchsorted(passed - np.arange(len(passed)), goal)
+    return np.asarray(np.clip(found, first, end))
 
 
 def _levels(left_P: Array, names_P: Array, owner: Array, bound: Array, capped: Array, floored: Array) -> Array:

@@ -90,19 +90,20 @@ def tracks(
     rebalance: int,
     cost: float,
     days: Sequence[int],
-    benchmark: Array | None = None,
+    pool: Array | None = None,
 ) -> list[list[Tracks]]:
     """By ranking and rule: R = `rebalance` portfolios of the best names, rebalanced every R days, started a day apart,
     each from cash.
 
-    The rankings are of members alone, which are bool [days, symbols], U_t or a part of it; `benchmark` is the NAV that
-    `benchmark_nav` gives for another pool (default: for the members). `days` are the numbers of the days with scores
-    in order; a decision at t sees t, trades at the fill, and pays cost/2 · Σ|Δw|. NAV ends on the last of `days`.
-    ConfigError where there are too few days for every track to start. All portfolios of a track are traded at once; 16
-    bytes a portfolio and symbol.
+    The rankings are of members alone, which are bool [days, symbols], U_t or a part of it; the benchmark is of `pool`
+    (default: the members), at the same fills, without costs. `days` are the numbers of the days with scores in order; a
+    decision at t sees t, trades at the fill, and pays cost/2 · Σ|Δw|. NAV ends on the last of `days`. ConfigError where
+    there are too few days for every track to start. All portfolios of a track are traded at once; 8 bytes a portfolio
+    and symbol.
     """
     lag = market.lag
     schedules = _schedules(days, rebalance, lag)
+    equal = members if pool is None else pool
 
     def best(day: int) -> Wanted:
         count, blocked = int(members[day].sum()), int((~market.buyable[day + lag]).sum())
@@ -111,43 +112,27 @@ def tracks(
             for size in {len(ranked[day]) for ranked in rankings}
         }
         columns = [ranked[day].columns[a:b] for ranked in rankings for a, b, _ in by_size[len(ranked[day])]]
-        return _wanted(columns, [number for ranked in rankings for *_, number in by_size[len(ranked[day])]])
+        numbers = [number for ranked in rankings for *_, number in by_size[len(ranked[day])]]
+        everyone = np.flatnonzero(equal[day])
+        columns, numbers = [*columns, everyone], [*numbers, len(everyone)]
+        edges = np.cumsum([0, *map(len, columns)])
+        return Wanted(edges, np.concatenate(columns).astype(np.int64, copy=False), np.array(numbers))
 
-    portfolios = len(rankings) * len(rules)
-    runs = [_run(market, schedule, days[-1], best, portfolios, cost / 2) for schedule in schedules]
-    if benchmark is None:
-        benchmark = benchmark_nav(members, market, rebalance=rebalance, days=days)
+    portfolios = len(rankings) * len(rules) + 1
+    # Gross NAV, net NAV, turnover, participation: [4, portfolios, tracks, days].
+    panels = np.full((4, portfolios, rebalance, len(market.valuation)), np.nan)
+    for track, schedule in enumerate(schedules):
+        _run(market, schedule, days[-1], best, cost / 2, panels[:, :, track])
+    gross, net, turnover, participation = panels
     first = tuple(schedule[0] + lag for schedule in schedules)
-    # [portfolios, tracks, days] of each.
-    gross, net, turnover, participation = (np.stack(part, axis=1) for part in zip(*runs))
     base = max(first) - 1
     return [
         [
-            Tracks(gross[p], net[p], benchmark, turnover[p], participation[p], first, base, last=days[-1])
+            Tracks(gross[p], net[p], gross[-1], turnover[p], participation[p], first, base, last=days[-1])
             for p in range(number * len(rules), (number + 1) * len(rules))
         ]
         for number in range(len(rankings))
     ]
-
-
-def benchmark_nav(pool: Array, market: Market, *, rebalance: int, days: Sequence[int]) -> Array:
-    """NAV [R, days] of all names of `pool` (bool [days, symbols]) in equal weights, without costs.
-
-    Dates, fills, drift and freezing are those of the portfolios that `tracks` sets beside it.
-    """
-
-    def everyone(day: int) -> Wanted:
-        names = np.flatnonzero(pool[day])
-        return _wanted([names], [len(names)])
-
-    schedules = _schedules(days, rebalance, market.lag)
-    return np.stack([_run(market, schedule, days[-1], everyone, 1, 0.0)[0][0] for schedule in schedules])
-
-
-def _wanted(columns: Sequence[Array], numbers: Sequence[int]) -> Wanted:
-    sizes = [len(each) for each in columns]
-    owner_W = np.repeat(np.arange(len(sizes)), sizes)
-    return Wanted(owner_W, np.concatenate(columns).astype(np.int64), np.array(numbers))
 
 
 def _schedules(days: Sequence[int], rebalance: int, lag: int) -> list[list[int]]:
@@ -168,13 +153,12 @@ def _run(
     schedule: Sequence[int],
     last: int,
     choose: Callable[[int], Wanted],
-    portfolios: int,
     cost_per_side: float,
-) -> tuple[Array, Array, Array, Array]:
-    """Gross NAV, net NAV, turnover and participation [P, days] of one track of every portfolio."""
-    ledgers = Ledgers(market, portfolios, cost_per_side=cost_per_side)
-    lag, days = market.lag, len(market.valuation)
-    gross, net, turnover, participation = (np.full((portfolios, days), np.nan) for _ in range(4))
+    panels: Array,
+) -> None:
+    """Put gross NAV, net NAV, turnover and participation of one track of every portfolio in `panels` [4, P, days]."""
+    gross, net, turnover, participation = panels
+    ledgers, lag = Ledgers(market, len(gross), cost_per_side=cost_per_side), market.lag
     gross[:, schedule[0] + lag - 1] = net[:, schedule[0] + lag - 1] = 1.0
     for i, decision in enumerate(schedule):
         day = decision + lag
@@ -186,4 +170,3 @@ def _run(
         turnover[:, day], participation[:, day] = trades.turnover_P, trades.participation_P
         gross[:, day:stop] = ledgers.closes(day, stop)
         net[:, day:stop] = gross[:, day:stop] * ledgers.net_P[:, None]
-    return gross, net, turnover, participation

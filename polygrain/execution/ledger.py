@@ -58,28 +58,31 @@ def market(quotes: Quotes, fill: Fill) -> Market:
 
 @dataclass(frozen=True, eq=False)
 class Holdings:
-    """What is held: `value_H` > 0 of `column_H` by `portfolio_H`, which ascends."""
+    """What is held: `value_H` > 0 of `column_H`, portfolio after portfolio, each from its one of `edges` [P + 1] on."""
 
-    portfolio_H: Array
+    edges: Array
     column_H: Array
     value_H: Array
 
     def keys(self, symbols: int) -> Array:
         """portfolio · symbols + column."""
-        return self.portfolio_H * symbols + self.column_H
+        return np.repeat(np.arange(len(self.edges) - 1) * symbols, np.diff(self.edges)) + self.column_H
 
     def only(self, kept_H: Array) -> Holdings:
         """Those that are to be kept."""
-        return Holdings(self.portfolio_H[kept_H], self.column_H[kept_H], self.value_H[kept_H])
+        return Holdings(without(self.edges, np.flatnonzero(~kept_H)), self.column_H[kept_H], self.value_H[kept_H])
 
-    def sums(self, portfolios: int) -> Array:
+    def sums(self) -> Array:
         """Σ value by portfolio [P]; no sum depends on which other stocks there are."""
-        return sums_between(edges_of(self.portfolio_H, portfolios), self.value_H)
+        return sums_between(self.edges, self.value_H)
 
 
 def sums_between(edges: Array, value_H: Array) -> Array:
     """Σ of values by portfolio [P], whose rows `edges_of` gives. A sum's bits depend on its own values alone."""
-    sums, some = np.zeros(len(edges) - 1), edges[1:] > edges[:-1]
+    some = edges[1:] > edges[:-1]
+    if some.all():
+        return np.asarray(np.add.reduceat(value_H, edges[:-1]))
+    sums = np.zeros(len(some))
     sums[some] = np.add.reduceat(value_H, edges[:-1][some]) if some.any() else 0.0
     return sums
 
@@ -87,6 +90,16 @@ def sums_between(edges: Array, value_H: Array) -> Array:
 def edges_of(portfolio_H: Array, portfolios: int) -> Array:
     """Where each portfolio's rows begin, and the end of the last one's, [P + 1]; `portfolio_H` ascends."""
     return np.searchsorted(portfolio_H, np.arange(portfolios + 1))
+
+
+def owners(edges: Array, rows: Array) -> Array:
+    """Portfolios of `rows`: what `edges_of` gives, the other way round."""
+    return np.searchsorted(edges, rows, side="right") - 1
+
+
+def without(rows: Array, dropped: Array) -> Array:
+    """Where `rows` or edges stand once the rows `dropped`, which ascend, are gone."""
+    return rows - np.searchsorted(dropped, rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,40 +127,44 @@ class Ledgers:
         self.market = trading
         self.cost_per_side = cost_per_side
         self.cash_P, self.net_P = np.ones(portfolios), np.ones(portfolios)
-        self._portfolio_H, self._column_H = np.zeros(0, np.int64), np.zeros(0, np.int64)
-        self._shares_H = np.zeros(0)
-        self._edges = edges_of(self._portfolio_H, portfolios)
+        self._edges, self._column_H = np.zeros(portfolios + 1, np.int64), np.zeros(0, np.int64)
+        self._key_H, self._shares_H = np.zeros(0, np.int64), np.zeros(0)
+        self._traded = 0
 
     def drifted(self, day: int) -> Holdings:
         """The holdings and their values at the fill of `day`, before trading; sees that fill and earlier days."""
-        gone_H = self.market.last_day.take(self._column_H) < day
-        if gone_H.any():
+        gone_S = (self.market.last_day >= self._traded) & (self.market.last_day < day)
+        # Whoever left before the last fill is held no more: on most days nobody needs to be looked for.
+        if gone_S.any():
+            gone_H = np.flatnonzero(gone_S.take(self._column_H))
             proceeds_H = self._shares_H[gone_H] * self.market.valuation[day - 1, self._column_H[gone_H]]
-            self.cash_P += sums_between(edges_of(self._portfolio_H[gone_H], len(self.cash_P)), proceeds_H)
-            self._keep(self._portfolio_H[~gone_H], self._column_H[~gone_H], self._shares_H[~gone_H])
-        return Holdings(self._portfolio_H, self._column_H, self._shares_H * self.market.mark[day].take(self._column_H))
+            self.cash_P += sums_between(edges_of(owners(self._edges, gone_H), len(self.cash_P)), proceeds_H)
+            self._edges = without(self._edges, gone_H)
+            self._column_H, self._key_H = np.delete(self._column_H, gone_H), np.delete(self._key_H, gone_H)
+            self._shares_H = np.delete(self._shares_H, gone_H)
+        return Holdings(self._edges, self._column_H, self._shares_H * self.market.mark[day].take(self._column_H))
 
     def trade(self, day: int, before: Holdings, after: Holdings) -> Trades:
         """Go from the holdings `before`, as `drifted` gave them, to `after` at the fill of `day`.
 
         What is not held is cash.
         """
-        count, symbols = len(self.cash_P), len(self.market.last_day)
-        ends, starts = edges_of(before.portfolio_H, count), edges_of(after.portfolio_H, count)
-        worth_P = self.cash_P + sums_between(ends, before.value_H)
-        old, new = before.keys(symbols), after.keys(symbols)
-        was = np.zeros(count * symbols)
+        symbols = len(self.market.last_day)
+        worth_P = self.cash_P + before.sums()
+        old, new = self._key_H, after.keys(symbols)
+        was = np.zeros(len(self.cash_P) * symbols)
         was[old] = before.value_H
         bought_H = np.abs(after.value_H - was.take(new))
         # Of what is held no more nothing is left.
         was[new] = 0.0
         sold_H = was.take(old)
-        traded_P = sums_between(starts, bought_H) + sums_between(ends, sold_H)
+        traded_P = sums_between(after.edges, bought_H) + sums_between(before.edges, sold_H)
         per_amount_S = self.market.per_amount[day]
-        crowding_P = sums_between(starts, bought_H**2 * per_amount_S.take(after.column_H))
-        crowding_P += sums_between(ends, sold_H**2 * per_amount_S.take(before.column_H))
-        self._keep(after.portfolio_H, after.column_H, after.value_H / self.market.mark[day].take(after.column_H))
-        self.cash_P = worth_P - sums_between(starts, after.value_H)
+        crowding_P = sums_between(after.edges, bought_H**2 * per_amount_S.take(after.column_H))
+        crowding_P += sums_between(before.edges, sold_H**2 * per_amount_S.take(before.column_H))
+        self._edges, self._column_H, self._key_H, self._traded = after.edges, after.column_H, new, day
+        self._shares_H = after.value_H / self.market.mark[day].take(after.column_H)
+        self.cash_P = worth_P - after.sums()
         turnover_P = traded_P / worth_P
         self.net_P = self.net_P * (1.0 - self.cost_per_side * turnover_P)
         scale_P = np.where(traded_P > 0, worth_P * traded_P, np.nan)
@@ -160,7 +177,3 @@ class Ledgers:
 
     def _worth(self, price_S: Array) -> Array:
         return sums_between(self._edges, price_S.take(self._column_H) * self._shares_H)
-
-    def _keep(self, portfolio_H: Array, column_H: Array, shares_H: Array) -> None:
-        self._portfolio_H, self._column_H, self._shares_H = portfolio_H, column_H, shares_H
-        self._edges = edges_of(portfolio_H, len(self.cash_P))

@@ -24,7 +24,8 @@ NAV_PANELS, BENCHMARK = ("gross", "net", "turnover", "participation"), "benchmar
 
 
 class RankTask(Spec):
-    """Rank one score of a score file, which is ranking `number` from then on, and keep one score date in `every`."""
+    """Rank one score of a score file in so many `universes`, where it is ranking `number` from then on, and keep one
+    score date in `every`."""
 
     folder: str
     scores: str
@@ -32,6 +33,7 @@ class RankTask(Spec):
     label_days: int
     number: int
     every: int
+    universes: int
 
 
 class SeedTask(Spec):
@@ -91,11 +93,13 @@ class DecayResult:
 
 
 def rank(task: RankTask) -> None:
-    """Write the ranking of a score, of every day, and the scores that are kept."""
+    """Write the ranking of a score in every universe, of every day, and the scores that are kept."""
     files = _files(task.folder)
     axes = files.axes()
     scores = read_panel(Path(task.scores), axes, task.model, task.label_days)
-    files.save_ranking(task.number, ranking(scores, range(len(axes.days))))
+    ranked = ranking(scores, range(len(axes.days)))
+    for universe in range(task.universes):
+        files.save_ranking(universe, task.number, within(ranked, files.members(universe)))
     files.save_scores(task.number, scores[files.scored()[:: task.every]])
     # Reading takes several times what a case does.
     return_memory()
@@ -116,7 +120,7 @@ def evaluate_case(task: CaseTask) -> CaseResult:
     common span, and the benchmark's [tracks, days], go to the files."""
     files = _files(task.folder)
     market, members, days = files.market(task.fill), files.members(task.universe), files.scored()
-    rankings = _rankings(files, task.count, members)
+    rankings = _rankings(files, task)
     made = tracks(rankings, members, market, SELECTIONS, rebalance=task.rebalance, cost=task.cost, days=days)
     first = made[0][0]
     span = slice(first.base, first.last + 1)
@@ -134,7 +138,7 @@ def evaluate_decay(task: DecayTask) -> DecayResult:
     """Rank ICs by horizon and autocorrelations of every ranking of the task."""
     files = _files(task.folder)
     members, days = files.members(task.universe), files.scored()[:: task.rebalance]
-    rankings = _rankings(files, task.count, members)
+    rankings = _rankings(files, task)
     ics = rank_ics_after(rankings, files.market(task.fill), members, task.horizon, days).tradable
     same = [rank_autocorrelation(each, members, [task.horizon], days)[0] for each in rankings]
     return DecayResult(ics, np.stack(same))
@@ -144,5 +148,5 @@ def _files(folder: str) -> EvaluationFiles:
     return EvaluationFiles(Path(folder))
 
 
-def _rankings(files: EvaluationFiles, count: int, members: Array) -> list[Ranking]:
-    return [within(files.ranking(number), members) for number in range(count)]
+def _rankings(files: EvaluationFiles, task: CaseTask | DecayTask) -> list[Ranking]:
+    return [files.ranking(task.universe, number) for number in range(task.count)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import polars as pl
 
 from polygrain.compute import Pool
 from polygrain.errors import ConfigError, DataError
-from polygrain.evaluation.ranking import ranking
+from polygrain.evaluation.ranking import ranking, within
 from polygrain.evaluation.tracks import SELECTIONS
 from polygrain.execution import ledger
 from polygrain.execution.fills import FILLS
@@ -117,7 +118,8 @@ def judge(market: Market, folder: Path, workers: Pool, progress: Progress) -> Ju
     that tables show, and decay and exposures of every score. The NAVs go to RUN/nav.parquet at once.
 
     Shown are the first fill's, rebalance period's and universe's. What processes share lies in RUN/evaluation:
-    a stock and day take 16 bytes, 26 a fill and 4 a score, beside the NAVs of one universe. DataError without room.
+    a stock and day take 16 bytes, 26 a fill, and in each of its universes 4 a score, beside the NAVs of a few cases.
+    DataError without room.
     """
     place = folder / "evaluation"
     try:
@@ -146,9 +148,7 @@ class _Judging:
         cases = len(settings.universes) * len(settings.fills) * len(settings.rebalance)
         with progress.step("evaluate", len(keys) + len(seeds) + len(DECAY_DAYS) + cases) as step:
             oracle = self.oracle(keys)
-            self.ranked(keys, oracle, step)
-            keys += oracle
-            days = np.array(self.files.scored())
+            days = self.save_market(*keys[0])
             chosen = universes(self.market, days)
             if not chosen.panels:
                 said = " ".join(missing.en for missing in chosen.missing)
@@ -156,7 +156,10 @@ class _Judging:
             step.advance(cases * len(chosen.missing) / len(settings.universes))
             for number, members in enumerate(chosen.panels.values()):
                 self.files.save_members(number, members)
-            shown = next(iter(chosen.panels))
+            self.ranked(keys, oracle, len(chosen.panels), step)
+            keys += oracle
+            names = list(chosen.panels)
+            shown = names[0]
             decay, by_seed = self.decay(keys, step), self.by_seed(seeds, shown, step)
             ics: list[pl.DataFrame] = []
             with (
@@ -165,13 +168,15 @@ class _Judging:
                 blocks_written(NAV_SCHEMA, self.run / "nav.parquet") as put,
             ):
                 exposure = thread.submit(self.exposure, keys, chosen.panels[shown])
-                for number, universe in enumerate(chosen.panels):
-                    for task, result in self.cases(number, len(keys), step):
-                        tags = [_tags(key, task.rebalance, task.fill, universe) for key in keys]
-                        ics += [self.rank_ics(result, k).select(*tag, pl.all()) for k, tag in enumerate(tags)]
-                        panels = self.files.take_navs(task.name, (*NAV_PANELS, BENCHMARK))
-                        for k, tag in enumerate(tags):
-                            put(self.navs(panels, result.base, k).select(*tag, pl.all()))
+
+                def take(task: CaseTask, result: CaseResult) -> None:
+                    tags = [_tags(key, task.rebalance, task.fill, names[task.universe]) for key in keys]
+                    ics.extend(self.rank_ics(result, k).select(*tag, pl.all()) for k, tag in enumerate(tags))
+                    panels = self.files.take_navs(task.name, (*NAV_PANELS, BENCHMARK))
+                    for k, tag in enumerate(tags):
+                        put(self.navs(panels, result.base, k).select(*tag, pl.all()))
+
+                self.cases(len(names), len(keys), step, take)
             missing = (*chosen.missing, *exposing.gaps(self.market, days))
             return Judged(pl.concat(ics), by_seed, decay, exposure.result(), missing)
 
@@ -183,34 +188,56 @@ class _Judging:
             found[key][self.market.bar_rows] = panel
         return found
 
-    def ranked(self, keys: Sequence[Key], oracle: Mapping[Key, Array], step: Step) -> None:
-        """Rank the scores of these keys, then the oracle's; and save the markets and the days that the first has scores
-        on, as all have."""
+    def save_market(self, model: str, label_days: int) -> Array:
+        """Save the markets and the numbers of the days that this score is there on, as all are; which these are."""
         quotes = self.market.quotes
         self.files.save_axes(quotes.axes)
         for fill in self.market.experiment.evaluation.fills:
             self.files.save_market(fill, ledger.market(quotes, FILLS[fill]))
         numbers = quotes.axes.day_number
-        self.files.save_scored(np.array([numbers[day] for day in score_dates(self.run / "scores.parquet", *keys[0])]))
-        file = str(self.run / "scores.parquet")
+        dates = score_dates(self.run / "scores.parquet", model, label_days)
+        self.files.save_scored(np.array([numbers[day] for day in dates]))
+        return np.array(self.files.scored())
+
+    def ranked(self, keys: Sequence[Key], oracle: Mapping[Key, Array], universes: int, step: Step) -> None:
+        """Rank the scores of these keys in every universe, then the oracle's."""
         tasks = [
-            RankTask(folder=self.folder, scores=file, model=model, label_days=days, number=number, every=self.shown[1])
+            RankTask(
+                folder=self.folder,
+                scores=str(self.run / "scores.parquet"),
+                model=model,
+                label_days=days,
+                number=number,
+                every=self.shown[1],
+                universes=universes,
+            )
             for number, (model, days) in enumerate(keys)
         ]
         self.workers.map(rank, tasks, done=_advancing(step))
         for number, panel in enumerate(oracle.values(), len(keys)):
-            self.files.save_ranking(number, ranking(panel, range(len(panel))))
+            ranked = ranking(panel, range(len(panel)))
+            for universe in range(universes):
+                self.files.save_ranking(universe, number, within(ranked, self.files.members(universe)))
             self.files.save_scores(number, panel[self.files.scored()[:: self.shown[1]]])
 
-    def cases(self, universe: int, count: int, step: Step) -> list[tuple[CaseTask, CaseResult]]:
-        """Every fill and rebalance period of a universe."""
+    def cases(self, universes: int, rankings: int, step: Step, take: Callable[[CaseTask, CaseResult], None]) -> None:
+        """Every universe, fill and rebalance period; each is taken once it and all those before it have ended."""
         settings = self.market.experiment.evaluation
         tasks = [
-            CaseTask(folder=self.folder, universe=universe, fill=fill, rebalance=r, count=count, cost=settings.cost)
-            for fill, r in product(settings.fills, settings.rebalance)
+            CaseTask(folder=self.folder, universe=u, fill=fill, rebalance=r, count=rankings, cost=settings.cost)
+            for u, fill, r in product(range(universes), settings.fills, settings.rebalance)
         ]
-        results = self.workers.map(evaluate_case, tasks, cost=lambda task: task.rebalance, done=_advancing(step))
-        return list(zip(tasks, results, strict=True))
+        ended: dict[str, CaseResult] = {}
+        waiting = deque(tasks)
+
+        def done(task: CaseTask, result: CaseResult) -> None:
+            step.advance()
+            ended[task.name] = result
+            while waiting and waiting[0].name in ended:
+                task = waiting.popleft()
+                take(task, ended.pop(task.name))
+
+        self.workers.map(evaluate_case, tasks, done=done)
 
     def decay(self, keys: Sequence[Key], step: Step) -> pl.DataFrame:
         """By number of days the Rank IC with returns over so many, and the correlation with the ranking so much later.

@@ -64,20 +64,22 @@ class EvaluationFiles:
         """The numbers of the days that have scores."""
         return list(self._load("scored").tolist())
 
-    def save_ranking(self, number: int, ranking: Ranking) -> None:
-        """Write a ranking of the days 0, 1, 2, ..."""
+    def save_ranking(self, universe: int, number: int, ranking: Ranking) -> None:
+        """Write a ranking of the members of a universe on the days 0, 1, 2, ..."""
         orders = list(ranking.values())
         tied = [day for day, order in enumerate(orders) if order.ties is not None]
-        self._save(f"columns-{number}", np.concatenate([order.columns for order in orders]))
-        self._save(f"edges-{number}", np.cumsum([0, *map(len, orders)]))
-        self._save(f"tied-{number}", np.array(tied, dtype=int))
+        name = f"{universe}-{number}"
+        self._save(f"columns-{name}", np.concatenate([order.columns for order in orders]))
+        self._save(f"edges-{name}", np.cumsum([0, *map(len, orders)]))
+        self._save(f"tied-{name}", np.array(tied, dtype=int))
         none = np.zeros(0, orders[0].columns.dtype)
-        self._save(f"ties-{number}", np.concatenate([none, *(orders[day].ties for day in tied)]))
+        self._save(f"ties-{name}", np.concatenate([none, *(orders[day].ties for day in tied)]))
 
-    def ranking(self, number: int) -> Ranking:
-        """The ranking of that number, of every day."""
-        columns, edges = self._load(f"columns-{number}"), self._load(f"edges-{number}").tolist()
-        ties, tied, used = self._load(f"ties-{number}"), set(self._load(f"tied-{number}").tolist()), 0
+    def ranking(self, universe: int, number: int) -> Ranking:
+        """The ranking of that number in a universe, of every day."""
+        name = f"{universe}-{number}"
+        columns, edges = self._load(f"columns-{name}"), self._load(f"edges-{name}").tolist()
+        ties, tied, used = self._load(f"ties-{name}"), set(self._load(f"tied-{name}").tolist()), 0
         found = {}
         for day, (start, stop) in enumerate(pairwise(edges)):
             count = stop - start if day in tied else 0

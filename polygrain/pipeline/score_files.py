@@ -141,7 +141,7 @@ def read_panel(path: Path, axes: Axes, model: str, label_days: int, seed: int | 
     """One test score of such a file as a panel float64 [days, symbols]."""
     wanted = {"model": model, "label_days": label_days, **({} if seed is None else {"seed": seed})}
     rows = _test(path).filter(*(pl.col(name) == value for name, value in wanted.items()))
-    return from_table(rows.select("date", "symbol", "score").collect(), "score", axes)
+    return from_table(rows, "score", axes)
 
 
 def _test(path: Path) -> pl.LazyFrame:

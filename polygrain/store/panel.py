@@ -55,16 +55,22 @@ class Panel:
     features: tuple[str, ...] = ()
 
 
-def from_table(frame: pl.DataFrame, column: str, axes: Axes) -> Array:
+def from_table(frame: pl.DataFrame | pl.LazyFrame, column: str, axes: Axes) -> Array:
     """A numeric column of a table (date, symbol, …) as float64 [days, symbols]; NaN where the table has no row.
 
-    Rows of other days or symbols are left out.
+    Rows of other days or symbols are left out. A lazy table's text is never in memory as a whole.
     """
-    placed = frame.select(
-        day=pl.col("date").replace_strict(axes.day_number, default=None, return_dtype=pl.Int64),
-        symbol=pl.col("symbol").replace_strict(axes.symbol_number, default=None, return_dtype=pl.Int64),
-        value=pl.col(column).cast(pl.Float64),
-    ).drop_nulls()
+    placed = (
+        frame.lazy()
+        .select(
+            day=pl.col("date").replace_strict(axes.day_number, default=None, return_dtype=pl.Int32),
+            symbol=pl.col("symbol").replace_strict(axes.symbol_number, default=None, return_dtype=pl.Int32),
+            value=pl.col(column),
+        )
+        .drop_nulls()
+        # The streaming engine would hold a third more.
+        .collect(engine="in-memory")
+    )
     values = np.full((len(axes.days), len(axes.symbols)), np.nan)
     values[placed["day"].to_numpy(), placed["symbol"].to_numpy()] = placed["value"].to_numpy()
     return values
