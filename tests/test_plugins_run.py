@@ -139,7 +139,9 @@ def test_a_network_of_ones_own_alone(polygrain: Command, tmp_path: Path) -> None
     assert "One granularity at a time, GRU" not in table
     both = plugin_files.network(models="{'both': tuple(granularities)}")
     (tmp_path / "mine.py").write_text(both)
-    called = polygrain("run", str(config), "--out", str(tmp_path / "run"), *words, "--set", "ensemble={}")
+    called = polygrain(
+        "run", str(config), "--out", str(tmp_path / "run"), *words, "--set", "ensemble={}", "--set", "enhancement={}"
+    )
     assert called.code == 0, called.err
     assert facts(tmp_path / "run")["headline"] == "both"
 

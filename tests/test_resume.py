@@ -80,6 +80,7 @@ def moments(seed: int) -> Iterator[Moment]:
     yield Moment("features:", draw.uniform(0, 0.4))
     yield Moment("checkpoints", draw.uniform(0, 0.2))
     yield Moment("models", draw.uniform(0, 0.05))
+    yield Moment("enhance 2 portfolios: 50%", draw.uniform(0, 0.15))
 
 
 def whole(run: Path) -> dict[str, bytes]:
@@ -119,6 +120,7 @@ def test_a_second_run_and_other_workers_give_the_same_bytes(runs: list[Path]) ->
     names = [name.removeprefix("run/") for name in control if name.startswith("run/")]
     for wanted in ("scores.parquet", "seed_scores.parquet", "rank_ic.parquet", "nav.parquet", "explain.parquet"):
         assert wanted in names
+    assert "portfolios/weights.parquet" in names
     assert sum(name.startswith("models/") and name.endswith(".safetensors") for name in names) == 2
     assert sum(name.startswith("tables/") and name.endswith(".csv") for name in names) >= 1
     assert differing(runs[1], control) == []
@@ -145,7 +147,7 @@ def test_kills_at_random_moments_leave_no_trace(forks: Forks, runs: list[Path], 
         hit += kills(seed, forks, run)
         assert differing(run, control) == []
     assert len(hit) >= 7, hit
-    assert {"ingest", "features", "train"} <= set(hit), hit
+    assert {"ingest", "features", "train", "enhance"} <= set(hit), hit
 
 
 def test_workers_end_with_their_run(forks: Forks, runs: list[Path], tmp_path: Path) -> None:
@@ -188,7 +190,7 @@ def test_what_is_up_to_date_is_not_done_again(
     assert not called(command(runs[1], 2), monkeypatch)
     said = capsys.readouterr().err.splitlines()
     skipped = [line.split(":")[0] for line in said if line.endswith("s (up to date)")]
-    assert skipped == ["train", "score", "evaluate", "explain"]
+    assert skipped == ["train", "score", "evaluate", "enhance", "explain"]
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 

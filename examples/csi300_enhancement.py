@@ -1,4 +1,4 @@
-"""CSI 300 enhancement on real data: `python bench/csi300.py members|shanghai SCORES FOLDER`.
+"""CSI 300 enhancement on real data: `python examples/csi300_enhancement.py members|shanghai SCORES FOLDER`.
 
 SCORES is a scores.parquet that covers the days, FOLDER where the run is kept. Survivors only; industries are a later
 snapshot; the index is of true weights with dividends, what members without data weigh going to their industry.
