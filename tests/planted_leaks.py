@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
+import polars as pl
 import pytest
 
 from polygrain.ensembles.ensemble import Known
 from polygrain.execution import ledger
+from polygrain.execution.book import Book
 from polygrain.execution.quotes import Quotes
 from polygrain.exposures import build as exposure_build
 from polygrain.exposures import inputs as exposure_inputs
+from polygrain.exposures.build import ExposurePanels
 from polygrain.features import grid as grids
 from polygrain.features import month as month_stage
 from polygrain.features.bars import Bars
 from polygrain.features.grid import Grid
 from polygrain.features.library import FEATURES
 from polygrain.features.weeks import WeekBars
+from polygrain.pipeline import knowing, scoring
 from polygrain.pipeline import market as market_stage
-from polygrain.pipeline import scoring
 from polygrain.samples import labels, windows
 
 Array = np.ndarray
@@ -213,6 +217,50 @@ def _scores_over_all_dates(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(scoring, "standardise", _z_of_all)
 
 
+def _given_to(name: str, change: Callable[..., object], what: str) -> Plant:
+    """`change` makes another of what the stage's function of that name is given as `what`."""
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        real = getattr(knowing, name)
+
+        def changed(*given: object) -> object:
+            named = inspect.signature(real).bind(*given)
+            if named.arguments.get(what) is not None:
+                named.arguments[what] = change(named.arguments[what])
+            return real(*named.args)
+
+        patch.setattr(knowing, name, changed)
+
+    return plant
+
+
+def _dated(days: int) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    return lambda lists: lists.with_columns(pl.col("date").dt.offset_by(f"{days}d"))
+
+
+def _tomorrows_prices(q: Quotes) -> Quotes:
+    return dataclasses.replace(q, close=_later_rows(q.close, 1), factor=_later_rows(q.factor, 1))
+
+
+def _industries_read(panels: ExposurePanels) -> ExposurePanels:
+    codes = _later_rows(panels.industries.codes, 1)
+    return dataclasses.replace(panels, industries=dataclasses.replace(panels.industries, codes=codes))
+
+
+def _exposures_read(panels: ExposurePanels) -> ExposurePanels:
+    styles = dataclasses.replace(panels.styles, values=_later_rows(panels.styles.values, 1))
+    return dataclasses.replace(panels, styles=styles)
+
+
+def _states_after(trading: ledger.Market) -> ledger.Market:
+    return dataclasses.replace(trading, buyable=_later_rows(trading.buyable, 1))
+
+
+def _holdings_valued_tomorrow(patch: pytest.MonkeyPatch) -> None:
+    real = Book.weights
+    patch.setattr(Book, "weights", lambda self, day: real(self, min(day + 1, len(self.market.valuation) - 1)))
+
+
 # What a name says of prices, lists or days lies after the cutoff that the value is known at.
 LEAKS: dict[str, Plant] = {
     "a feature shifted by -1": _feature("close_ret", lambda b: np.log(_ahead(b.close, 1) / b.close)),
@@ -261,6 +309,34 @@ LEAKS: dict[str, Plant] = {
     "fills at the next day's price": _on(ledger, "fill_price", lambda price, *_: _later_rows(price, 1)),
 }
 
+# What they reach first is named: the index, what plans know, or plans.
+LEAKS_INTO_PLANS: dict[str, tuple[str, Plant]] = {
+    "index weights used on their own date": ("benchmark.large.before", _given_to("benchmark", _dated(-1), "lists")),
+    "index weights used before their date": (
+        "benchmark.large.before",
+        _given_to("benchmark", _dated(-ANNOUNCED_DAYS), "lists"),
+    ),
+    "an index drifted with tomorrow's prices": (
+        "benchmark.large.after",
+        _given_to("benchmark", _tomorrows_prices, "quotes"),
+    ),
+    "tomorrow's suspensions in what plans know": (
+        "known.large.frozen",
+        _given_to("known", lambda q: dataclasses.replace(q, traded=_later_rows(q.traded, 1)), "quotes"),
+    ),
+    "tomorrow's universe in what plans know": (
+        "known.large.eligible",
+        _given_to("known", lambda members: _later_rows(members, 1), "members"),
+    ),
+    "tomorrow's industries in what plans know": (
+        "known.large.industry",
+        _given_to("known", _industries_read, "panels"),
+    ),
+    "tomorrow's exposures in what plans know": ("known.large.", _given_to("known", _exposures_read, "panels")),
+    "what can be traded the day after the fill": ("known.ahead.buyable", _given_to("known", _states_after, "ahead")),
+    "holdings valued at tomorrow's close": ("plans.large", _holdings_valued_tomorrow),
+}
+
 # Seen only where there are models.
 LEAKS_INTO_SAMPLES: dict[str, Plant] = {
     "a window that ends a day late": _window_of_tomorrow,
@@ -277,6 +353,7 @@ CONTROLS: dict[str, Plant] = {
     "a factor applied a day after its ex-date": _on_quotes(
         lambda q: dataclasses.replace(q, factor=_later_rows(q.factor, -1))
     ),
+    "index weights used days late": _given_to("benchmark", _dated(5), "lists"),
     "yesterday's amount in the universe at the open": _on(
         market_stage,
         "known_before_open",

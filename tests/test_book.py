@@ -80,3 +80,19 @@ def test_wanting_a_stock_that_never_had_a_close_is_an_error() -> None:
     held = book(quotes_of(np.array([[10, np.nan], [10, 10.0]])))
     with pytest.raises(ValueError, match="without a close"):
         held.orders(0, np.array([0.5, 0.5]))
+
+
+def test_no_bit_depends_on_who_else_is_in_the_market() -> None:
+    # As of the index: 30 of 60 stocks are bought, at ten fills.
+    rng = np.random.default_rng(1)
+    close = np.cumprod(rng.uniform(0.9, 1.1, (12, 60)), axis=0)
+    own = np.sort(rng.permutation(60)[:30])
+    every, alone = book(quotes_of(close), 0.0015), book(quotes_of(close[:, own]), 0.0015)
+    for day in range(1, 12):
+        wanted = np.zeros(60)
+        wanted[own] = rng.dirichlet(np.ones(30))
+        found = every.fill(day, every.orders(day - 1, wanted))
+        other = alone.fill(day, alone.orders(day - 1, wanted[own]))
+        assert found.traded_S[own].tobytes() == other.traded_S.tobytes()
+        assert (every.cash, every.net, found.turnover) == (alone.cash, alone.net, other.turnover)
+        assert every.weights(day)[0][own].tobytes() == alone.weights(day)[0].tobytes()

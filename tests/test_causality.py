@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from planted_leaks import CONTROLS, LEAKS, LEAKS_INTO_SAMPLES
+from planted_leaks import CONTROLS, LEAKS, LEAKS_INTO_PLANS, LEAKS_INTO_SAMPLES
 
 from polygrain.compute import pool
 from polygrain.config import Experiment, load
@@ -19,6 +19,8 @@ from polygrain.errors import CheckError
 from polygrain.features.library import FEATURES
 from polygrain.features.normalize import normalise
 from polygrain.market.session import Session
+from polygrain.portfolio.constraints import Linear, StyleDeviation
+from polygrain.portfolio.enhancement import Enhancement
 from polygrain.progress import Lines
 from polygrain.prove import causality
 from polygrain.prove.causality import CUTOFFS, Proof, proof_settings, prove
@@ -56,14 +58,22 @@ def experiment() -> Experiment:
         "ensemble.contrastive={kind='contrastive'}",
     ]
     labels = "label.days=[5, 2]"
+    constraints = "[{kind='stock_deviation', limit=0.05}, {kind='turnover', limit=0.2}]"
+    ahead = f"enhancement.ahead={{index='small', tradability='fill', fill='t1_open', constraints={constraints}}}"
     return proof_settings(
-        load(TINY, [f"granularity={granularity}", f"network.residual={residual}", labels, *ensembles])
+        load(TINY, [f"granularity={granularity}", f"network.residual={residual}", labels, *ensembles, ahead])
     )
 
 
 @pytest.fixture(scope="module")
 def lean(experiment: Experiment) -> Experiment:
-    """Without networks: what a leak reaches first is enough, and it is found in seconds."""
+    """Without networks and plans: what a leak reaches first is enough, and it is found in seconds."""
+    return experiment.model_copy(update={"network": {}, "enhancement": {}})
+
+
+@pytest.fixture(scope="module")
+def planning(experiment: Experiment) -> Experiment:
+    """Without networks alone."""
     return experiment.model_copy(update={"network": {}})
 
 
@@ -153,7 +163,8 @@ def test_no_feature_of_any_base_bar_depends_on_the_future(
         bars = market.tables["bars"].filter(pl.col("bar") < session.bars_a_day(base_bar))
         market = dataclasses.replace(market, session=session, tables={**market.tables, "bars": bars})
     with pool(1) as alone:
-        proof = Proof(experiment.model_copy(update={"network": {}}), market, tmp_path / "proof", alone)
+        features = experiment.model_copy(update={"network": {}, "enhancement": {}})
+        proof = Proof(features, market, tmp_path / "proof", alone)
         cutoffs = proof.cutoffs()
         assert len(set(cutoffs)) == CUTOFFS >= 55
         checked = [proof.check(c, REPLACEMENTS[i % len(REPLACEMENTS)], seed=i) for i, c in enumerate(cutoffs)]
@@ -161,6 +172,36 @@ def test_no_feature_of_any_base_bar_depends_on_the_future(
     assert min(each.cells for each in checked) > 10_000
     assert proof.features == _possible(base_bars)
     assert all(proof.varied(cutoff) == proof.features for cutoff in cutoffs)
+
+
+def test_plans_are_made_with_the_styles_there_are_and_not_where_constraints_exclude_each_other(
+    lean: Experiment, small: Sample, tmp_path: Path
+) -> None:
+    # The sample is too short for momentum, and nothing weighs 2; neither is an error.
+    lacking = Enhancement(index="large", constraints=[StyleDeviation(limits={"momentum": 0.1, "size": 0.1})])
+    impossible = Enhancement(index="large", constraints=[Linear(coefficients={}, lower=2.0)])
+    given = {"lacking": lacking, "impossible": impossible, "unknown": Enhancement(index="none")}
+    with pool(1) as alone:
+        proof = Proof(lean.model_copy(update={"enhancement": given}), small, tmp_path, alone)
+        assert proof.planned == {"lacking": True, "impossible": False, "unknown": False}
+        assert _lines(_checked(proof, list(enumerate(proof.cutoffs(2))))) == set()
+    plans = proof.known.observed["plans.lacking"].values
+    made = np.isfinite(plans).any(axis=1)
+    assert made.sum() > 10
+    # A solver's sum.
+    np.testing.assert_allclose(np.nansum(plans[made], axis=1), 1, atol=1e-9)
+
+
+def test_half_of_the_sample_is_of_the_indices(experiment: Experiment, tmp_path: Path) -> None:
+    store = ingest(experiment.source, tmp_path / "store")
+    listed = store.table("index_weights")
+    assert listed is not None
+    held = set(listed.filter(pl.col("index") == "large")["symbol"])
+    for indices, least in (((), 0), (("large",), 10)):
+        chosen = set(sample(store, days=32, before=0, stocks=20, indices=indices).tables["daily"]["symbol"])
+        assert len(chosen) == 20
+        assert len(chosen & held) >= least
+    assert len(held) >= 10
 
 
 def _first_caught(experiment: Experiment, market: Sample, folder: Path) -> list[str]:
@@ -179,6 +220,17 @@ def test_a_planted_leak_is_caught(
 ) -> None:
     LEAKS[leak](monkeypatch)
     assert _first_caught(lean, small, tmp_path)
+
+
+@pytest.mark.parametrize("leak", LEAKS_INTO_PLANS)
+def test_a_leak_planted_into_plans_is_caught_and_named(
+    planning: Experiment, small: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leak: str
+) -> None:
+    named, plant = LEAKS_INTO_PLANS[leak]
+    plant(monkeypatch)
+    lines = _first_caught(planning, small, tmp_path)
+    assert lines[0].startswith(named)
+    assert all(line.startswith(("benchmark", "known", "plans")) for line in lines)
 
 
 @pytest.mark.parametrize("leak", LEAKS_INTO_SAMPLES)
@@ -200,9 +252,9 @@ def test_a_leak_reaches_the_scores(
 
 
 @pytest.fixture(scope="module")
-def untouched(lean: Experiment, small: Sample, tmp_path_factory: pytest.TempPathFactory) -> Proof:
+def untouched(planning: Experiment, small: Sample, tmp_path_factory: pytest.TempPathFactory) -> Proof:
     with pool(1) as alone:
-        return Proof(lean, small, tmp_path_factory.mktemp("untouched"), alone)
+        return Proof(planning, small, tmp_path_factory.mktemp("untouched"), alone)
 
 
 def test_the_raw_values_are_those_that_the_build_normalises(untouched: Proof) -> None:
@@ -217,11 +269,11 @@ def test_the_raw_values_are_those_that_the_build_normalises(untouched: Proof) ->
 
 @pytest.mark.parametrize("control", CONTROLS)
 def test_a_planted_control_that_sees_nothing_later_is_not_caught(
-    lean: Experiment, small: Sample, untouched: Proof, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, control: str
+    planning: Experiment, small: Sample, untouched: Proof, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, control: str
 ) -> None:
     CONTROLS[control](monkeypatch)
     with pool(1) as alone, np.errstate(all="ignore"):
-        proof = Proof(lean, small, tmp_path, alone)
+        proof = Proof(planning, small, tmp_path, alone)
         assert _lines(_checked(proof, list(enumerate(proof.cutoffs()))[:4], 4)) == set()
     pairs = [(panel.values, proof.known.observed[name].values) for name, panel in untouched.known.observed.items()]
     assert any(not np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in pairs)
@@ -232,12 +284,14 @@ def test_prove_says_what_it_proved_and_names_what_it_catches(
 ) -> None:
     monkeypatch.setattr(causality, "CUTOFFS", 1)
     monkeypatch.chdir(tmp_path)
-    experiment = load(TINY, ["workers=1"])
+    experiment = load(TINY, ["workers=1", "enhancement.absent={index='none'}"])
 
-    first, second, third = prove(experiment, base=tmp_path, progress=Lines(sys.stderr))
+    first, second, third, last = prove(experiment, base=tmp_path, progress=Lines(sys.stderr))
     assert first.startswith("1 cutoffs × 2 replacements of what comes after: 0 of ")
     assert second.startswith("features, raw and normalised: 30min 12; 60min 15; day 26; week 26; and quotes")
+    assert second.endswith("scores and the NAV; and index, knowledge and plans of large")
     assert third.startswith("30min bars cannot give: 30min amount_concentration ")
+    assert last == "nothing shown, for the sample gives no plan: absent"
     assert "prove: 100%" in capsys.readouterr().err
     LEAKS["a feature shifted by -1"](monkeypatch)
     with pytest.raises(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
@@ -104,8 +104,9 @@ def test_what_is_known_stays(tables: Tables, cutoffs: list[Cutoff]) -> None:
         for how in REPLACEMENTS:
             other = _other(tables, cutoff, how)
             for name in ("bars", "daily", "index_weights"):
-                # Weights of a day are known on it.
-                at = Cutoff(cutoff.day) if name == "index_weights" else cutoff
+                # Weights of a day are known at its close.
+                closed = Cutoff(cutoff.day - timedelta(days=cutoff.bars is not None))
+                at = closed if name == "index_weights" else cutoff
                 known = _known(tables, name, at)
                 assert known.equals(_known(other, name, at)), f"{name} at {cutoff} under {how}"
             for name, (start, end) in INTERVALS.items():

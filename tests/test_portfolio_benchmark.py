@@ -71,6 +71,22 @@ def test_a_member_that_leaves_the_market_leaves_its_weight_to_its_industry() -> 
     np.testing.assert_allclose(found.before[1:], [[0.5, 0.2, 0.3], [0, 0.7, 0.3]], atol=1e-15)
 
 
+def test_no_bit_depends_on_who_else_is_in_the_market() -> None:
+    # Sums in another order differ in their last digit: 30 of 60 stocks are of the index, the others stand between them.
+    rng = np.random.default_rng(1)
+    close = np.cumprod(rng.uniform(0.9, 1.1, (30, 60)), axis=0)
+    own = np.sort(rng.permutation(60)[:30])
+    weights = rng.dirichlet(np.ones(30))
+    every, alone = quotes_of(close), quotes_of(close[:, own])
+    codes = rng.integers(0, 3, 60)
+    found = made(every, [(0, dict(zip(np.array(every.axes.symbols)[own], weights)))], codes.tolist())
+    other = made(alone, [(0, dict(zip(alone.axes.symbols, weights)))], codes[own].tolist())
+    for name in ("before", "after"):
+        assert getattr(found, name)[:, own].tobytes() == getattr(other, name).tobytes()
+    assert found.returns.tobytes() == other.returns.tobytes()
+    assert found.covered.tobytes() == other.covered.tobytes()
+
+
 def test_a_list_without_any_data_is_refused() -> None:
     with pytest.raises(DataError, match=r"index_weights: 2021-01-01: no member has data"):
         made(quotes_of(np.full((2, 1), 10.0)), [(0, {"X": 1.0})], [0], {"X": 0})

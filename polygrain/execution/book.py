@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from polygrain.execution.ledger import Market
+from polygrain.execution.ledger import Market, total
 from polygrain.store.panel import Array
 
 # Of the worth: a tenth of a yuan in a hundred million. What a solver leaves of a weight that it does not change.
@@ -29,7 +29,7 @@ class Filled:
     @property
     def turnover(self) -> float:
         """Σ|Δw| of purchases and sales."""
-        return float(np.abs(self.traded_S).sum())
+        return total(np.abs(self.traded_S))
 
 
 class Book:
@@ -48,7 +48,7 @@ class Book:
         """Weights [symbols] at the close of `day`, and cash; they sum to 1. Sees `day` and earlier days."""
         self._settle(day)
         value_S = self._value(self.market.valuation[day])
-        worth = self.cash + value_S.sum()
+        worth = self.cash + total(value_S)
         return value_S / worth, float(self.cash / worth)
 
     def orders(self, day: int, weights_S: Array) -> Array:
@@ -59,7 +59,7 @@ class Book:
         """
         self._settle(day)
         price_S = self.market.valuation[day]
-        worth = self.cash + self._value(price_S).sum()
+        worth = self.cash + total(self._value(price_S))
         wanted = weights_S > 0
         if not np.isfinite(price_S[wanted]).all():
             raise ValueError("a stock without a close is wanted")
@@ -76,11 +76,11 @@ class Book:
         market = self.market
         mark_S = market.mark[day]
         orders_S = np.where(market.last_day < day, 0.0, orders_S)
-        worth = self.cash + self._value(mark_S).sum()
+        worth = self.cash + total(self._value(mark_S))
         sold_S = np.where(market.sellable[day] & (orders_S < 0), np.minimum(-orders_S, self.shares_S), 0.0)
-        proceeds = float((sold_S * np.where(sold_S > 0, mark_S, 0.0)).sum())
+        proceeds = total(sold_S * np.where(sold_S > 0, mark_S, 0.0))
         bought_S = np.where(market.buyable[day] & (orders_S > 0), orders_S, 0.0)
-        cost = float((bought_S * np.where(bought_S > 0, mark_S, 0.0)).sum())
+        cost = total(bought_S * np.where(bought_S > 0, mark_S, 0.0))
         left = self.cash + proceeds
         if cost > left:
             bought_S, cost = bought_S * (left / cost), left

@@ -87,6 +87,11 @@ def sums_between(edges: Array, value_H: Array) -> Array:
     return sums
 
 
+def total(values: Array) -> float:
+    """Σ of the values that are not 0. Its bits depend on these alone, and not on how many there are beside them."""
+    return float(values[values != 0].sum())
+
+
 def edges_of(portfolio_H: Array, portfolios: int) -> Array:
     """Where each portfolio's rows begin, and the end of the last one's, [P + 1]; `portfolio_H` ascends."""
     return np.searchsorted(portfolio_H, np.arange(portfolios + 1))

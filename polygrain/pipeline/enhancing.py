@@ -13,21 +13,20 @@ from polygrain.compute import Pool
 from polygrain.errors import ConfigError, DataError
 from polygrain.execution import ledger
 from polygrain.execution.fills import FILLS
-from polygrain.exposures.industries import industries
 from polygrain.pipeline import attributing
 from polygrain.pipeline.enhancement_files import EnhancementFiles
 from polygrain.pipeline.holding import SCHEMAS, HoldTask, hold
+from polygrain.pipeline.knowing import index_of, known_of
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.oracle import ORACLE
 from polygrain.pipeline.parquet import write_blocks, write_parquet
 from polygrain.pipeline.score_files import read_panel, score_dates, score_keys
 from polygrain.pipeline.scoring import NAIVE, Key
-from polygrain.portfolio.benchmark import Benchmark, benchmark
+from polygrain.portfolio.benchmark import Benchmark
 from polygrain.portfolio.enhancement import Enhancement, Grid, Portfolio, portfolio_name
-from polygrain.portfolio.known import known
 from polygrain.progress import Progress
 from polygrain.store.commit import commit_json
-from polygrain.store.panel import Array, Axes
+from polygrain.store.panel import Array
 from polygrain.store.store import Store
 
 FOLDER = "portfolios"
@@ -104,8 +103,7 @@ class _Prepared:
         number = len(self.benchmarks)
         self.benchmarks.append(index)
         ahead = self.files.market(settings.fill) if settings.tradability == "fill" else None
-        panels, none = self.market.exposures, np.zeros((0, 0))
-        found = known(none, self.market.quotes, self.market.members, index, panels, decisions, ahead)
+        found = known_of(self.market, index, np.zeros((0, 0)), decisions, ahead)
         self.files.save_known(number, found, index.returns)
         scores = {key: read_panel(self.scores, axes, *key)[decisions].astype(np.float32) for key in keys}
         seeds = range(1, settings.random_scores + 1)
@@ -164,18 +162,8 @@ class _Prepared:
         return found
 
     def _benchmark(self, name: str, settings: Enhancement) -> Benchmark:
-        """The index, those of its members that have no daily rows included by their industry."""
-        quotes, lists = self.market.quotes, index_lists(self.market.store, name, settings)
-        groups = self.market.exposures.industries
-        strangers = sorted(set(lists["symbol"].unique()) - set(quotes.axes.symbols))
-        others = industries(
-            self.market.store.table("industries"),
-            Axes(quotes.axes.days, tuple(strangers)),
-            np.ones((len(quotes.axes.days), len(strangers)), bool),
-            self.market.experiment.exposures.industry_groups,
-        )
-        absent = {symbol: others.codes[:, column] for column, symbol in enumerate(strangers)}
-        return benchmark(lists, quotes, groups.codes.astype(np.intp), len(groups.names), absent)
+        """The index; ConfigError where the data has no weights of it."""
+        return index_of(self.market, index_lists(self.market.store, name, settings))
 
     def _decisions(self, name: str, settings: Enhancement, scored: list[int], index: Benchmark) -> list[int]:
         """The day numbers of decisions: every R-th day with scores from the first on that the index is known on."""

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from polygrain.errors import DataError
+from polygrain.execution.ledger import total
 from polygrain.execution.quotes import Quotes
 from polygrain.store.panel import Array
 
@@ -77,7 +78,7 @@ def benchmark(lists: pl.DataFrame, quotes: Quotes, codes: Array, groups: int, ab
             with np.errstate(invalid="ignore"):
                 drift = worth[close] / worth[new.row]
             weights = new.weights * np.where(np.isfinite(drift), drift, 1.0)
-            covered[day] = new.weights[there].sum() / (new.weights.sum() + new.others.sum())
+            covered[day] = total(new.weights[there]) / (total(new.weights) + total(new.others))
             if covered[day] == 0:
                 raise DataError(f"index_weights: {new.day}", "no member has data; check the symbols or leave it out")
         elif newest >= 0:
@@ -87,8 +88,9 @@ def benchmark(lists: pl.DataFrame, quotes: Quotes, codes: Array, groups: int, ab
         lost = lost + np.bincount(codes[close][~there], weights[~there], groups)
         before[day] = weights = _spread(np.where(there, weights, 0.0), lost, codes[close])
         grown = np.where(weights > 0, weights * (worth[day] / worth[close]), 0.0)
-        returns[day] = grown.sum() - 1.0
-        after[day] = weights = grown / grown.sum()
+        worth_now = total(grown)
+        returns[day] = worth_now - 1.0
+        after[day] = weights = grown / worth_now
         used[day] = published[newest].day
     return Benchmark(before, after, returns, covered, tuple(used))
 
@@ -117,5 +119,5 @@ def _spread(weights: Array, lost: Array, codes: Array) -> Array:
     some[0] = False
     scale = 1.0 + np.divide(lost, held, out=np.zeros(len(lost)), where=some)
     spread = weights * scale[codes]
-    filled: Array = spread / spread.sum()
+    filled: Array = spread / total(spread)
     return filled

@@ -19,7 +19,8 @@ from polygrain.progress import Progress
 from polygrain.prove.compare import Checked, compare
 from polygrain.prove.cutoffs import DAY, Cutoff, choose, moment
 from polygrain.prove.features import impossible
-from polygrain.prove.observe import Models, Observation, observe, run_stages, train_before
+from polygrain.prove.observe import Models, observe, run_stages, train_before
+from polygrain.prove.observed import Observation
 from polygrain.prove.perturb import REPLACEMENTS, Replacement, replace
 from polygrain.prove.sample import Sample, read_sample, sample
 from polygrain.sources.ingest import ingest
@@ -31,6 +32,8 @@ TRAINING_DAYS = 16
 LEAST_LABELS = 20
 # From here on every feature has a value: a week's surge asks for two weeks before its own.
 WARM_DAYS = 15
+# At a cutoff the last plan, and where the files end there, so that it has no fill, the one before.
+PLANS = 2
 
 
 def proof_settings(experiment: Experiment) -> Experiment:
@@ -52,13 +55,20 @@ class Proof:
         self.impossible = impossible(stages.market.store, stages.granularities)
         self.start = LOOKBACK + TRAINING_DAYS if experiment.network else WARM_DAYS
         self.models: Models = train_before(stages, self.start)
-        self.known: Observation = observe(stages, self.models, range(self.start, len(self.bar_days)))
+        days = range(self.start, len(self.bar_days))
+        self.known: Observation = observe(stages, self.models, days, plans=len(days))
 
     @property
     def features(self) -> frozenset[tuple[str, str]]:
         """Every (granularity, feature) that is checked."""
         panels = {g.name: self.known.observed[f"raw.{g.name}"] for g in self.granularities}
         return frozenset((name, feature) for name, panel in panels.items() for feature in panel.features)
+
+    @property
+    def planned(self) -> dict[str, bool]:
+        """By enhancement whether there is any plan of it."""
+        plans = {name: self.known.observed.get(f"plans.{name}") for name in self.experiment.enhancement}
+        return {name: seen is not None and bool((seen.values > 0).any()) for name, seen in plans.items()}
 
     @property
     def base_bars(self) -> int:
@@ -81,7 +91,7 @@ class Proof:
         shutil.rmtree(folder, ignore_errors=True)
         stages = run_stages(self.experiment, self.sample.source(tables), folder, self.pool)
         last = self.bar_days.index(cutoff.day) - (cutoff.bars is not None)
-        other = observe(stages, self.models, range(self.start, last + 1))
+        other = observe(stages, self.models, range(self.start, last + 1), plans=PLANS)
         return compare(self.known, other, cutoff, replacement, self.days)
 
     def varied(self, cutoff: Cutoff) -> frozenset[tuple[str, str]]:
@@ -125,6 +135,7 @@ class _Found:
     features: frozenset[tuple[str, str]]
     varied: frozenset[tuple[str, str]]
     impossible: frozenset[tuple[str, str]]
+    planned: dict[str, bool]
 
 
 def _check_part(part: _Part) -> _Found:
@@ -140,6 +151,7 @@ def _check_part(part: _Part) -> _Found:
         features=proof.features,
         varied=frozenset().union(*(proof.varied(cutoff) for _, cutoff in mine)),
         impossible=frozenset((name, f) for name, missing in proof.impossible.items() for f in missing),
+        planned=proof.planned,
     )
 
 
@@ -154,7 +166,7 @@ def prove(experiment: Experiment, *, base: Path, progress: Progress) -> list[str
     store = ingest(experiment.source, folder, progress.say)
     began, parts = time.monotonic(), min(4 * experiment.workers, CUTOFFS)
     with tempfile.TemporaryDirectory() as shared, pool(experiment.workers, experiment.plugins) as workers:
-        sample(store).write(Path(shared))
+        sample(store, indices=tuple(one.index for one in experiment.enhancement.values())).write(Path(shared))
         tasks = [_Part(experiment.model_dump_json(), Path(shared), i, parts, CUTOFFS) for i in range(parts)]
         with progress.step("prove", len(tasks)) as step:
             found = workers.map(_check_part, tasks, done=lambda *_: step.advance())
@@ -169,16 +181,21 @@ def _account(found: list[_Found], base_bar: str, seconds: float) -> list[str]:
     """What was proved, and what could not be."""
     cutoffs, cells = sum(each.cutoffs for each in found), sum(each.cells for each in found)
     unvaried = found[0].features - frozenset().union(*(each.varied for each in found))
+    planned = [name for name, some in found[0].planned.items() if some]
+    unplanned = [name for name, some in found[0].planned.items() if not some]
     lines = [
         f"{cutoffs} cutoffs × {len(REPLACEMENTS)} replacements of what comes after: 0 of {cells:,} values differ, "
         f"{seconds:.0f} s",
         f"features, raw and normalised: {_by_granularity(found[0].features - unvaried, count=True)}; and quotes, "
-        "universes, exposures, labels, Rank ICs, windows, scores and the NAV",
+        "universes, exposures, labels, Rank ICs, windows, scores and the NAV"
+        + (f"; and index, knowledge and plans of {', '.join(planned)}" if planned else ""),
     ]
     if found[0].impossible:
         lines.append(f"{base_bar} bars cannot give: {_by_granularity(found[0].impossible)}")
     if unvaried:
         lines.append(f"nothing shown, for it tells no stocks apart in the sample: {_by_granularity(unvaried)}")
+    if unplanned:
+        lines.append(f"nothing shown, for the sample gives no plan: {', '.join(unplanned)}")
     return lines
 
 

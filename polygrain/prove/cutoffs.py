@@ -92,6 +92,8 @@ def _events(tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.Series]:
                 found[f"{name} {end}"] = tables[name][end].drop_nulls().dt.offset_by("1d")
     if "index_weights" in tables:
         found["index_weights"] = tables["index_weights"]["date"]
+        # A list is in use from the day after its date on.
+        found["index_weights in use"] = tables["index_weights"]["date"].dt.offset_by("1d")
     daily = tables["daily"].sort("symbol", "date")
     for column in ("factor", "suspended", "st", "total_shares", "book_value"):
         if column in daily.columns:

@@ -36,7 +36,9 @@ from polygrain.pipeline.scoring import (
 )
 from polygrain.pipeline.training import coarse_to_fine, panel_file
 from polygrain.prove.cutoffs import CLOSE, DAY
+from polygrain.prove.enhanced import enhanced
 from polygrain.prove.features import granularities, names, raw
+from polygrain.prove.observed import Observation, Observed
 from polygrain.samples.labels import standardise, tradable
 from polygrain.samples.windows import Samples
 from polygrain.sources.ingest import ingest
@@ -49,27 +51,6 @@ from polygrain.universe import evaluate
 
 REBALANCE = 5
 CHUNK = 512
-
-
-@dataclass(frozen=True)
-class Observed:
-    """Values [rows, columns(, features)] and, per row, the moment from which they are known.
-
-    Columns are symbols, or tracks where `by_track`.
-    """
-
-    values: Array
-    known: Array
-    features: tuple[str, ...] = ()
-    by_track: bool = False
-
-
-@dataclass(frozen=True)
-class Observation:
-    """Everything a run derives from a source up to its scores, by name."""
-
-    symbols: tuple[str, ...]
-    observed: dict[str, Observed]
 
 
 @dataclass(frozen=True)
@@ -134,8 +115,9 @@ def train_before(stages: Stages, last: int) -> Models:
     return models
 
 
-def observe(stages: Stages, models: Models, scored: Sequence[int]) -> Observation:
-    """All values the stages give, with the moments from which they are known; scores on the day numbers `scored`."""
+def observe(stages: Stages, models: Models, scored: Sequence[int], *, plans: int) -> Observation:
+    """All values the stages give, with the moments from which they are known; scores on the day numbers `scored`, plans
+    on the last `plans` of them."""
     market = stages.market
     experiment, quotes = market.experiment, market.quotes
     day = np.arange(len(quotes.axes.days))
@@ -171,6 +153,7 @@ def observe(stages: Stages, models: Models, scored: Sequence[int]) -> Observatio
     days = [day for day in scored if day < stages.days]
     seen |= _windows(stages, days)
     seen |= _scores(stages, models, days)
+    seen |= enhanced(market, market.bar_rows[days][-plans:].tolist())
     seen["nav"] = Observed(_nav(market, naive), day * DAY + CLOSE, by_track=True)
     return Observation(quotes.axes.symbols, seen)
 

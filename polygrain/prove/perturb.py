@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Literal
 
 import numpy as np
@@ -42,16 +42,18 @@ def replace(
     """
     changed = dict(tables)
     symbols = tables["daily"]["symbol"].unique().sort()
+    # Weights are of the close of their date, intervals announced before the open.
+    closed = cutoff.day if cutoff.bars is None else cutoff.day - timedelta(days=1)
     for name in (*INTERVALS, "index_weights"):
         if name not in tables:
             continue
-        table = tables[name]
+        table, day = tables[name], closed if name == "index_weights" else cutoff.day
         if how == "no future":
-            changed[name] = ended(name, table, cutoff.day)
+            changed[name] = ended(name, table, day)
         elif name == "index_weights":
-            changed[name] = other_weights(table, cutoff.day, symbols, rng)
+            changed[name] = other_weights(table, day, symbols, rng)
         else:
-            changed[name] = other_intervals(name, table, cutoff.day, symbols, rng)
+            changed[name] = other_intervals(name, table, day, symbols, rng)
     at = _At(tables["daily"], tables.get("bars"), cutoff)
     return changed | (at.nothing_more() if how == "no future" else at.another_future(rng))
 

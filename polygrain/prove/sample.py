@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -109,8 +109,16 @@ def read_sample(folder: Path) -> Sample:
     return Sample(Session(segments=tuple(segments)), limits, base_bar, amount, tables)
 
 
-def sample(store: Store, *, days: int = BAR_DAYS, before: int = DAYS_BEFORE, stocks: int = SYMBOLS) -> Sample:
-    """Evenly chosen stocks over the store's middle `days` with bars and the `before` days that precede them.
+def sample(
+    store: Store,
+    *,
+    days: int = BAR_DAYS,
+    before: int = DAYS_BEFORE,
+    stocks: int = SYMBOLS,
+    indices: Collection[str] = (),
+) -> Sample:
+    """Evenly chosen stocks over the store's middle `days` with bars and the `before` days that precede them; half of
+    them from the weights of the `indices`, where there are so many.
 
     Nothing is drawn, so the sample is always the same. The store is read a month at a time.
     """
@@ -123,8 +131,10 @@ def sample(store: Store, *, days: int = BAR_DAYS, before: int = DAYS_BEFORE, sto
     active = pl.col("date").is_between(span[0], span[-1]) & ~pl.col("suspended")
     counts = daily.filter(active).group_by("symbol").len().filter(pl.col("len") > days // 10)
     symbols = counts["symbol"].sort()
-    symbols = symbols.gather_every(max(1, len(symbols) // stocks)).head(stocks)
-    chosen = pl.col("symbol").is_in(symbols.implode())
+    held = symbols.filter(symbols.is_in(_held(store, indices).implode()))
+    held = _evenly(held, stocks // 2)
+    others = _evenly(symbols.filter(~symbols.is_in(held.implode())), stocks - len(held))
+    chosen = pl.col("symbol").is_in(pl.concat([held, others]).implode())
     tables = {"daily": daily.filter(chosen)}
     if store.facts.base_bar != "day":
         wanted = chosen & pl.col("date").is_between(span[0], span[-1])
@@ -139,6 +149,18 @@ def sample(store: Store, *, days: int = BAR_DAYS, before: int = DAYS_BEFORE, sto
     amount: DailyAmount = "none" if store.facts.amount == "none" else "column"
     facts = store.facts
     return Sample(Session(segments=facts.segments), facts.limits, facts.base_bar, amount, tables)
+
+
+def _held(store: Store, indices: Collection[str]) -> pl.Series:
+    """The stocks that any list of the indices holds."""
+    table = store.table("index_weights")
+    if table is None:
+        return pl.Series(dtype=pl.String)
+    return table.filter(pl.col("index").is_in(list(indices)))["symbol"].unique()
+
+
+def _evenly(symbols: pl.Series, count: int) -> pl.Series:
+    return symbols.gather_every(max(1, len(symbols) // count)).head(count)
 
 
 def _daily(store: Store, first: date, last: date) -> pl.DataFrame:
