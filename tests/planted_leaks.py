@@ -353,12 +353,15 @@ CONTROLS: dict[str, Plant] = {
     "a factor applied a day after its ex-date": _on_quotes(
         lambda q: dataclasses.replace(q, factor=_later_rows(q.factor, -1))
     ),
-    "index weights used days late": _given_to("benchmark", _dated(5), "lists"),
     "yesterday's amount in the universe at the open": _on(
         market_stage,
         "known_before_open",
         lambda known, _, facts, __: known & _large(_later_rows(facts.quotes.amount, -1)),
     ),
+}
+
+CONTROLS_OF_PLANS: dict[str, Plant] = {
+    "index weights used days late": _given_to("benchmark", _dated(5), "lists"),
 }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from planted_leaks import CONTROLS, LEAKS, LEAKS_INTO_PLANS, LEAKS_INTO_SAMPLES
+from planted_leaks import CONTROLS, CONTROLS_OF_PLANS, LEAKS, LEAKS_INTO_PLANS, LEAKS_INTO_SAMPLES
 
 from polygrain.compute import pool
 from polygrain.config import Experiment, load
@@ -267,11 +267,11 @@ def test_the_raw_values_are_those_that_the_build_normalises(untouched: Proof) ->
             assert made.tobytes() == np.ascontiguousarray(panel.values[..., i]).tobytes(), f"{granularity.name} {name}"
 
 
-@pytest.mark.parametrize("control", CONTROLS)
+@pytest.mark.parametrize("control", [*CONTROLS, *CONTROLS_OF_PLANS])
 def test_a_planted_control_that_sees_nothing_later_is_not_caught(
     planning: Experiment, small: Sample, untouched: Proof, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, control: str
 ) -> None:
-    CONTROLS[control](monkeypatch)
+    (CONTROLS | CONTROLS_OF_PLANS)[control](monkeypatch)
     with pool(1) as alone, np.errstate(all="ignore"):
         proof = Proof(planning, small, tmp_path, alone)
         assert _lines(_checked(proof, list(enumerate(proof.cutoffs()))[:4], 4)) == set()
