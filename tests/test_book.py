@@ -30,7 +30,7 @@ def test_orders_are_in_shares_of_the_close_and_purchases_share_the_cash() -> Non
     assert held.cash == 0
     assert held.net == pytest.approx(1 - 0.0015, rel=1e-15)
     # At the close 12 and 22: .05 · 12 + .025 · 22 = 1.15 of 1.1.
-    gross, cash = held.closes(1, 2)
+    gross, _, cash = held.closes(1, 2)
     np.testing.assert_allclose(gross, [1.15 / 1.1], rtol=1e-15)
     assert cash.tolist() == [0.0]
 

@@ -9,6 +9,7 @@ import pytest
 
 from polygrain.config import decode, load, to_toml
 from polygrain.errors import ConfigError
+from polygrain.execution.exact_book import Ledger
 from polygrain.portfolio.constraints import IndustryDeviation, StockDeviation, StyleDeviation
 from polygrain.portfolio.enhancement import Enhancement, portfolio_name
 
@@ -70,6 +71,9 @@ def test_constraints_can_be_told_apart_by_name_in_the_grid() -> None:
             r"two are called 'stock_deviation'",
         ),
         ('constraints = [{ kind = "nothing" }]', r"kind 'nothing' is unknown"),
+        ("cost = 0.003\nledger = { capital = 1e8, commission = 0.00025 }", r"cost and ledger exclude each other"),
+        ("ledger = { capital = 1e8 }", r"enhancement.large.ledger.commission: is required but missing"),
+        ("ledger = { capital = 0.0, commission = 0.0 }", r"enhancement.large.ledger.capital: input should be greater"),
     ],
 )
 def test_refused(change: str, said: str, tmp_path: Path) -> None:
@@ -80,6 +84,24 @@ def test_refused(change: str, said: str, tmp_path: Path) -> None:
     path.write_text(f'version = 1\nname = "bad"\n[source]\nkind = "synthetic"\n[enhancement.large]\n{text}\n')
     with pytest.raises(ConfigError, match=said):
         load(path)
+
+
+def test_costs_are_a_rate_or_those_of_a_ledger() -> None:
+    ledger = Ledger(capital=1e8, commission=0.00025)
+    assert Enhancement(index="large").charged == 0.003
+    assert Enhancement(index="large", cost=0.0).charged == 0.0
+    assert Enhancement(index="large", ledger=ledger).charged == ledger
+
+
+def test_options_are_read_back_as_they_were_written(tmp_path: Path) -> None:
+    options = ("ledger = { capital = 1e8, commission = 0.00025 }",)
+    path = tmp_path / "options.toml"
+    path.write_text(
+        EXAMPLE.read_text().partition("[enhancement")[0] + "\n".join(("[enhancement.x]", 'index="x"', *options))
+    )
+    experiment = load(path)
+    assert experiment.enhancement["x"].ledger == Ledger(capital=1e8, commission=0.00025)
+    assert decode(tomllib.loads(to_toml(experiment)), tmp_path) == experiment
 
 
 def test_a_config_is_read_back_as_it_was_written(tmp_path: Path) -> None:

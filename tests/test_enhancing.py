@@ -49,7 +49,7 @@ def files(portfolios: Path) -> dict[str, bytes]:
 
 def test_the_files(run: Path) -> None:
     portfolios = run / "portfolios"
-    assert sorted(files(portfolios)) == sorted(Path(name).name for name in enhancing.FILES)
+    assert sorted(files(portfolios)) == sorted(Path(name).name for name in enhancing.files(load(TINY)))
     for table, schema in SCHEMAS.items():
         assert pl.read_parquet_schema(portfolios / f"{table}.parquet") == schema
     grid = Grid.model_validate_json((portfolios / "grid.json").read_text())

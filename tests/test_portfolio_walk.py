@@ -10,8 +10,9 @@ from random_markets import quotes_of, random_quotes, tape_of
 from reference_enhancement import Portfolio
 from test_portfolio_benchmark import dense, made, random_index
 
+from polygrain.execution.book import Book
 from polygrain.execution.fills import FILLS
-from polygrain.execution.ledger import market
+from polygrain.execution.ledger import Market, market
 from polygrain.execution.quotes import Quotes
 from polygrain.exposures.build import ExposurePanels
 from polygrain.exposures.industries import Industries
@@ -20,6 +21,7 @@ from polygrain.portfolio.constraint import Constraint
 from polygrain.portfolio.constraints import Constituents, IndustryDeviation, StockDeviation, StyleDeviation, Turnover
 from polygrain.portfolio.infeasible import ORDER
 from polygrain.portfolio.known import Known, known
+from polygrain.portfolio.plan import most_score
 from polygrain.portfolio.walk import Decision, Walked, walk
 from polygrain.store.panel import Array, Panel
 
@@ -32,6 +34,14 @@ def panels_of(quotes: Quotes, codes: list[int], style: Array) -> ExposurePanels:
     listed = np.where(np.isfinite(quotes.valuation), style, np.nan).astype(np.float32)
     industries = Industries(np.tile(np.array(codes, np.int16), (shape[0], 1)), names)
     return ExposurePanels(Panel(quotes.axes, listed[..., None], ("size",)), industries, None, (), ())
+
+
+def walked_by_book(
+    seen: Known, trading: Market, constraints: list[Constraint], found: list[Decision], *, cost: float = COST
+) -> Walked:
+    """The walk of a book in fractions to the last day; its decisions are put to `found`."""
+    book, plan = Book(trading, cost_per_side=cost / 2), most_score(constraints, ORDER)
+    return walk(seen, book, plan, lag=trading.lag, last=DAYS - 1, record=found.append)
 
 
 def random_case(
@@ -57,7 +67,7 @@ def random_case(
         Turnover(limit=0.4),
     ]
     found: list[Decision] = []
-    walked = walk(seen, trading, constraints, order=ORDER, cost=COST, last=DAYS - 1, record=found.append)
+    walked = walked_by_book(seen, trading, constraints, found)
     return quotes, index, seen, constraints, found, walked
 
 
@@ -140,7 +150,7 @@ def test_nothing_depends_on_a_later_day() -> None:
     changed = replace(seen, score=np.where(np.array(seen.days)[:, None] > cut, -seen.score, seen.score))
     found: list[Decision] = []
     trading = market(other, FILLS["t1_vwap"])
-    walk(changed, trading, constraints, order=ORDER, cost=COST, last=DAYS - 1, record=found.append)
+    walked_by_book(changed, trading, constraints, found)
     for mine, theirs in zip(decisions[:5], found):
         assert mine.solution.weights.tobytes() == theirs.solution.weights.tobytes()
     assert decisions[5].solution.weights.tobytes() != found[5].solution.weights.tobytes()
@@ -158,7 +168,7 @@ def test_a_portfolio_that_may_not_deviate_earns_what_its_index_does() -> None:
     seen = known(generator.normal(size=(len(days), STOCKS)), quotes, quotes.traded, index, panels, days)
     found: list[Decision] = []
     trading = market(quotes, FILLS["t0_close"])
-    walked = walk(seen, trading, [StockDeviation(limit=0.0)], order=ORDER, cost=0.0, last=DAYS - 1, record=found.append)
+    walked = walked_by_book(seen, trading, [StockDeviation(limit=0.0)], found, cost=0.0)
     # HiGHS is right to 1e-9.
     np.testing.assert_allclose(walked.gross[1:], np.cumprod(1 + np.append(0.0, index.returns[2:])), rtol=1e-8)
     assert all(decision.filled.turnover < 1e-8 for decision in found[1:])

@@ -454,6 +454,19 @@ def test_conventions_name_the_constraints_and_the_order(enhancements: Enhancemen
     assert "个股偏离、风格偏离（市值）" in chinese
 
 
+def test_conventions_say_which_has_the_fees_of_a_ledger_and_which_no_costs(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", count=30)
+    grid = write_portfolios(run, count=11) / "grid.json"
+    cost = {"csi500": {"capital": 1e8, "commission": 0.00025}, "csi1000": 0.0}
+    grid.write_text(json.dumps(json.loads(grid.read_text("utf-8")) | {"cost": cost}), "utf-8")
+    said = conventions(read(run))
+    english, chinese = " ".join(text.en for text in said), "".join(text.zh for text in said)
+    assert "a commission of 0.025% with its least an order" in english
+    assert "from 100,000,000 yuan" in english
+    assert "Costs: 0.00% per round trip" in english
+    assert "佣金 0.025%" in chinese
+
+
 def test_simulated_markets_and_other_indices_have_nothing_beside(tmp_path: Path) -> None:
     for name, simulated, index in (("a", True, "csi500"), ("b", False, "large")):
         run = write_run(tmp_path / name, count=30, simulated=simulated)

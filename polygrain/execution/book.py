@@ -1,35 +1,18 @@
-"""Book: one portfolio that is traded by orders, from a decision at a close to the fill that follows.
+"""Book: an account in fractions of what the portfolio started with, at one rate of costs.
 
 Shape suffix: S symbols.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from polygrain.execution.account import Closes, Filled
 from polygrain.execution.ledger import Market, total
 from polygrain.store.panel import Array
 
 # Of the worth: a tenth of a yuan in a hundred million. What a solver leaves of a weight that it does not change.
 _DUST = 1e-9
-
-
-@dataclass(frozen=True, eq=False)
-class Filled:
-    """What orders came to at one fill, as fractions of the worth there before costs, purchases above 0.
-
-    `ordered_S` at the prices of the fill, 0 of who left the market before; `traded_S` what was executed.
-    """
-
-    ordered_S: Array
-    traded_S: Array
-
-    @property
-    def turnover(self) -> float:
-        """Σ|Δw| of purchases and sales."""
-        return total(np.abs(self.traded_S))
 
 
 class Book:
@@ -70,7 +53,8 @@ class Book:
 
     def fill(self, day: int, orders_S: Array) -> Filled:
         """Trade at the fill of `day`: sales first where the stock can be sold, then purchases where it can be bought,
-        all scaled by one factor to the cash there is. What fails is void, and what is left stays cash.
+        all scaled by one factor to the cash there is. What fails is void, and what is left stays cash. Fractions are
+        of the worth at the fill before costs.
         """
         self._settle(day)
         market = self.market
@@ -92,11 +76,11 @@ class Book:
         self.net *= 1.0 - self.cost_per_side * filled.turnover
         return filled
 
-    def closes(self, first: int, stop: int) -> tuple[Array, Array]:
-        """Value before costs, and the cash in it, at the closes of the days first..stop−1, [days]."""
+    def closes(self, first: int, stop: int) -> Closes:
+        """Values and the share of cash at the closes of the days first..stop−1, [days]."""
         held = self.shares_S > 0
         gross = self.cash + self.market.valuation[first:stop, held] @ self.shares_S[held]
-        return gross, self.cash / gross
+        return Closes(gross, gross * self.net, self.cash / gross)
 
     def _value(self, price_S: Array) -> Array:
         return np.where(self.shares_S > 0, self.shares_S * price_S, 0.0)

@@ -338,7 +338,7 @@ class Job:
         if self.manifest.current("enhance", inputs):
             self.manifest.skip("enhance")
             return self.folder / enhancing.FOLDER
-        with self.manifest.stage("enhance", inputs, enhancing.FILES):
+        with self.manifest.stage("enhance", inputs, enhancing.files(self.experiment)):
             enhancing.enhance(self.market, self.folder, inputs, self.workers, self.progress)
         return self.folder / enhancing.FOLDER
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 
+from polygrain.execution.quotes import Quotes
 from polygrain.pipeline.evaluation_files import EvaluationFiles
 from polygrain.portfolio.known import Known
 from polygrain.store.panel import Array
 
 _PANELS = ("benchmark", "covered", "exposures", "industry", "buyable", "sellable", "frozen", "eligible")
 _NAMES = ("styles", "industries")
+_QUOTES = tuple(field.name for field in fields(Quotes) if field.name not in ("axes", "st", "notes"))
 
 
 class EnhancementFiles(EvaluationFiles):
-    """Axes, markets and scores as the evaluation's, and what portfolios may know of an index, by its number."""
+    """Axes, markets and scores as the evaluation's, and what portfolios may know of an index, by its number; quotes for
+    ledgers where there are any."""
 
     def save_known(self, number: int, known: Known, returns: Array) -> None:
         """Write all but the scores, and the index's returns [days]."""
@@ -49,3 +54,13 @@ class EnhancementFiles(EvaluationFiles):
             frozen=panels["frozen"],
             eligible=panels["eligible"],
         )
+
+    def save_quotes(self, quotes: Quotes) -> None:
+        """Write all but who is ST, which no trade asks for."""
+        for name in _QUOTES:
+            self._save(f"quotes-{name}", getattr(quotes, name))
+
+    def quotes(self) -> Quotes:
+        """The quotes, of nobody of whom it is known whether he is ST."""
+        panels = {name: self._load(f"quotes-{name}") for name in _QUOTES}
+        return Quotes(self.axes(), st=None, notes=(), **panels)

@@ -10,12 +10,14 @@ import numpy as np
 import polars as pl
 
 from polygrain.compute import Pool
+from polygrain.config import Experiment
 from polygrain.errors import ConfigError, DataError
 from polygrain.execution import ledger
 from polygrain.execution.fills import FILLS
+from polygrain.market.rules import load_rules
 from polygrain.pipeline import attributing
 from polygrain.pipeline.enhancement_files import EnhancementFiles
-from polygrain.pipeline.holding import SCHEMAS, HoldTask, hold
+from polygrain.pipeline.holding import LEDGER, SCHEMAS, HoldTask, hold
 from polygrain.pipeline.knowing import index_of, known_of
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.oracle import ORACLE
@@ -30,7 +32,12 @@ from polygrain.store.panel import Array
 from polygrain.store.store import Store
 
 FOLDER = "portfolios"
-FILES = (*(f"{FOLDER}/{table}.parquet" for table in (*SCHEMAS, *attributing.SCHEMAS)), f"{FOLDER}/grid.json")
+
+
+def files(experiment: Experiment) -> tuple[str, ...]:
+    """What the stage makes, in the run folder."""
+    kept = LEDGER if any(one.ledger is not None for one in experiment.enhancement.values()) else ()
+    return (*(f"{FOLDER}/{table}.parquet" for table in (*SCHEMAS, *kept, *attributing.SCHEMAS)), f"{FOLDER}/grid.json")
 
 
 def enhance(market: Market, run: Path, key: str, workers: Pool, progress: Progress) -> None:
@@ -53,11 +60,16 @@ def enhance(market: Market, run: Path, key: str, workers: Pool, progress: Progre
         parts.mkdir(parents=True, exist_ok=True)
         with progress.step(f"enhance {len(tasks)} portfolios", sum(task.decisions for task in tasks)) as step:
             workers.map(hold, tasks, done=lambda task, _: step.advance(task.decisions))
-        for table, schema in SCHEMAS.items():
-            write_blocks((pl.read_parquet(task.part(table)) for task in tasks), schema, folder / f"{table}.parquet")
+        for table, schema in (SCHEMAS | LEDGER).items():
+            written = [task.part(table) for task in tasks if table in task.schemas]
+            if written:
+                write_blocks(map(pl.read_parquet, written), schema, folder / f"{table}.parquet")
+            else:
+                (folder / f"{table}.parquet").unlink(missing_ok=True)
         shown = {portfolio.name for portfolio in prepared.portfolios if portfolio.shown}
         held = [task for task in tasks if task.portfolio in shown and not task.drawn]
-        for table, frame in attributing.attribution(market, held, prepared.benchmarks).items():
+        found = attributing.attribution(market, held, prepared.benchmarks)
+        for table, frame in found.items():
             write_parquet(frame, folder / f"{table}.parquet")
         commit_json(folder / "grid.json", prepared.grid().model_dump(mode="json"))
         rmtree(parts)
@@ -89,9 +101,22 @@ class _Prepared:
         self.benchmarks: list[Benchmark] = []
         self.missing: list[tuple[str, str]] = []
         self._tasks = self._panels = 0
+        self._open_ledgers()
         files.save_axes(market.quotes.axes)
         for fill in {one.fill for one in market.experiment.enhancement.values()}:
             files.save_market(fill, ledger.market(market.quotes, FILLS[fill]))
+
+    def _open_ledgers(self) -> None:
+        """Refuse what an exact ledger cannot be kept of, and write the quotes for those that can."""
+        kept = {name: one for name, one in self.market.experiment.enhancement.items() if one.ledger is not None}
+        for name, one in kept.items():
+            assert one.ledger is not None
+            try:
+                one.ledger.opened(self.market.quotes, FILLS[one.fill], load_rules())
+            except ConfigError as error:
+                raise ConfigError(f"enhancement.{name}.{error.place}", error.reason) from None
+        if kept:
+            self.files.save_quotes(self.market.quotes)
 
     def tasks(self, name: str) -> Iterator[HoldTask]:
         """Every portfolio of an enhancement with every score, in the order of the tables."""
@@ -132,7 +157,7 @@ class _Prepared:
                     fill=settings.fill,
                     constraints=tuple(one.model_dump_json() for one in cell.constraints),
                     order=tuple(map(tuple, settings.order)),
-                    cost=settings.cost,
+                    cost=settings.charged,
                     last=scored[-1],
                     decisions=len(decisions),
                 )
@@ -193,7 +218,7 @@ class _Prepared:
             label_days={name: tuple(dict.fromkeys(days for _, days in keys)) for name, keys in self.keys.items()},
             rebalance={name: one.rebalance for name, one in settings.items()},
             fill={name: one.fill for name, one in settings.items()},
-            cost={name: one.cost for name, one in settings.items()},
+            cost={name: one.charged for name, one in settings.items()},
             random_scores={name: one.random_scores for name, one in settings.items()},
             missing=tuple(self.missing),
         )

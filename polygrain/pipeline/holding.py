@@ -10,8 +10,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from polygrain.execution.account import Account
+from polygrain.execution.book import Book
+from polygrain.execution.exact_book import ExactBook, Ledger
+from polygrain.execution.fills import FILLS
+from polygrain.execution.ledger import Market
+from polygrain.market.rules import load_rules
+from polygrain.pipeline import ledger_rows
 from polygrain.pipeline.enhancement_files import EnhancementFiles
 from polygrain.pipeline.parquet import write_parquet
+from polygrain.portfolio import plan
 from polygrain.portfolio.constraint import CONSTRAINTS, Constraint
 from polygrain.portfolio.walk import Decision, Walked, walk
 from polygrain.spec import Spec
@@ -36,13 +44,14 @@ _COLUMNS: dict[str, dict[str, pl.DataType]] = {
 }
 _DATE: dict[str, pl.DataType | type[pl.DataType]] = {**TAGS, "date": pl.Date}
 SCHEMAS = {table: pl.Schema({**_DATE, **columns}) for table, columns in _COLUMNS.items()}
+LEDGER = {"ledger": pl.Schema({**_DATE, **ledger_rows.COLUMNS})}
 
 
 class HoldTask(Spec):
     """Walk `portfolio` with the scores of `model`, which are number `score`, over the index of number `index`.
 
-    `drawn` scores are random. `constraints` are their settings as JSON; the rows of every table go to files of `parts`,
-    named by `number`.
+    `drawn` scores are random. `constraints` are their settings as JSON; `cost` is a rate a round trip or an exact
+    ledger's settings. The rows of every table go to files of `parts`, named by `number`.
     """
 
     folder: str
@@ -57,7 +66,7 @@ class HoldTask(Spec):
     fill: str
     constraints: tuple[str, ...]
     order: tuple[tuple[str, ...], ...]
-    cost: float
+    cost: float | Ledger
     last: int
     decisions: int
 
@@ -66,9 +75,14 @@ class HoldTask(Spec):
         return Path(self.parts) / f"{self.number:05d}-{table}.parquet"
 
     @property
+    def schemas(self) -> dict[str, pl.Schema]:
+        """Of its tables."""
+        return SCHEMAS | LEDGER if isinstance(self.cost, Ledger) else SCHEMAS
+
+    @property
     def finished(self) -> bool:
         """Whether an earlier call has written all its rows."""
-        return all(self.part(table).is_file() for table in SCHEMAS)
+        return all(self.part(table).is_file() for table in self.schemas)
 
 
 def hold(task: HoldTask) -> None:
@@ -76,22 +90,24 @@ def hold(task: HoldTask) -> None:
     if task.finished:
         return
     files = EnhancementFiles(Path(task.folder))
-    constraints = [_decoded(text) for text in task.constraints]
-    noted = _Noted(files.axes())
-    walked = walk(
-        files.known(task.index, task.score),
-        files.market(task.fill),
-        constraints,
-        order=task.order,
-        cost=task.cost,
-        last=task.last,
-        record=noted.add,
-    )
-    tags = [pl.lit(getattr(task, name), kind).alias(name) for name, kind in TAGS.items()]
+    axes, seen, trading = files.axes(), files.known(task.index, task.score), files.market(task.fill)
+    noted, account = _Noted(axes), _account(task, files, trading)
+    planned = plan.most_score([_decoded(text) for text in task.constraints], task.order)
+    walked = walk(seen, account, planned, lag=trading.lag, last=task.last, record=noted.add)
     rows = noted.frames() | {"nav": noted.navs(walked, files.returns(task.index))}
-    for table, frame in rows.items():
-        schema = SCHEMAS[table]
-        write_parquet(frame.select(*tags, *list(schema)[len(TAGS) :]).cast(schema), task.part(table))
+    if isinstance(account, ExactBook):
+        rows["ledger"] = ledger_rows.ledger_rows(account, axes, f"{task.portfolio} with {task.model}")
+    tags = [pl.lit(getattr(task, name), kind).alias(name) for name, kind in TAGS.items()]
+    for table, schema in task.schemas.items():
+        frame = rows[table].select(*tags, *list(schema)[len(TAGS) :])
+        write_parquet(frame.cast(schema), task.part(table))
+
+
+def _account(task: HoldTask, files: EnhancementFiles, trading: Market) -> Account:
+    if not isinstance(task.cost, Ledger):
+        return Book(trading, cost_per_side=task.cost / 2)
+    quotes = files.quotes()
+    return ExactBook(task.cost.opened(quotes, FILLS[task.fill], load_rules()), quotes, trading)
 
 
 def _decoded(text: str) -> Constraint:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from polygrain.decoding import ByKind
+from polygrain.execution.exact_book import Ledger
 from polygrain.execution.fills import FILLS
 from polygrain.portfolio.constraint import CONSTRAINTS, Constraint
 from polygrain.portfolio.infeasible import ORDER
@@ -30,6 +31,8 @@ class Enhancement(Spec):
     """Portfolios that hold an index within constraints and take the most score, every `rebalance` trading days.
 
     `index`: its name in index_weights. `models`, `label_days`: whose scores, all where empty; the first is shown.
+    `ledger` keeps whole shares and fen and takes the fees of each day; without it the book is in fractions, and `cost`
+    is per round trip: one excludes the other.
     `tradability` is what the plan at t knows: `known`, who is suspended on t; `fill`, what can be traded at the fill,
     as broker reports do. `order`: what gives way last where a date has no solution comes first. `vary`: by constraint
     and field, such as "stock_deviation.limit", the values that the grid takes, a portfolio for every combination; the
@@ -42,7 +45,10 @@ class Enhancement(Spec):
     label_days: list[int] = []
     rebalance: int = Field(default=5, ge=1)
     fill: str = "t1_vwap"
-    cost: float = Field(default=0.003, ge=0)
+    ledger: Ledger | None = None
+    cost: Annotated[float, Field(ge=0)] | None = Field(
+        default_factory=lambda given: None if given.get("ledger") else 0.003
+    )
     tradability: Literal["known", "fill"] = "known"
     constraints: list[Annotated[Constraint, ByKind(CONSTRAINTS)]] = []
     order: list[list[str]] = [list(level) for level in ORDER]
@@ -53,11 +59,20 @@ class Enhancement(Spec):
     def _consistent(self) -> Enhancement:
         if self.fill not in FILLS:
             raise ValueError(f"unknown fill {self.fill!r}; choose from {', '.join(FILLS)}")
+        if (self.cost is None) == (self.ledger is None):
+            raise ValueError("cost and ledger exclude each other: a ledger takes each day's fees; leave one out")
         check_names(self.constraints)
         self._check_order()
         # Refuses what the grid cannot be made of.
         assert self.cells
         return self
+
+    @property
+    def charged(self) -> float | Ledger:
+        """What trading costs: a rate a round trip, or the fees of an exact ledger."""
+        found = self.ledger if self.cost is None else self.cost
+        assert found is not None
+        return found
 
     def _check_order(self) -> None:
         """Refuse a name in `order` that no constraint and no usual level has, or that is there twice."""
@@ -113,14 +128,15 @@ class Portfolio(Spec):
 
 class Grid(Spec):
     """All enhanced portfolios of a run: by enhancement the models, labels and settings; `missing` are sentences in
-    English and Chinese on what was left out. The models "random 1", "random 2", … of label 0 have `random_scores`."""
+    English and Chinese on what was left out. `cost` is a rate a round trip, or the ledger where an exact one was kept.
+    The models "random 1", "random 2", … of label 0 have `random_scores`."""
 
     portfolios: tuple[Portfolio, ...]
     models: dict[str, tuple[str, ...]]
     label_days: dict[str, tuple[int, ...]]
     rebalance: dict[str, int]
     fill: dict[str, str]
-    cost: dict[str, float]
+    cost: dict[str, float | Ledger]
     random_scores: dict[str, int] = {}
     missing: tuple[tuple[str, str], ...] = ()
 

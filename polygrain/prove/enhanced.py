@@ -9,6 +9,7 @@ import polars as pl
 
 from polygrain.errors import DataError
 from polygrain.execution import ledger
+from polygrain.execution.book import Book
 from polygrain.execution.fills import FILLS
 from polygrain.execution.ledger import Market as Trading
 from polygrain.pipeline.knowing import index_of, known_of
@@ -17,6 +18,7 @@ from polygrain.portfolio.benchmark import Benchmark
 from polygrain.portfolio.constraint import Constraint
 from polygrain.portfolio.constraints import StyleDeviation
 from polygrain.portfolio.enhancement import Enhancement
+from polygrain.portfolio.plan import most_score
 from polygrain.portfolio.walk import Decision, walk
 from polygrain.prove.cutoffs import CLOSE, DAY
 from polygrain.prove.observed import Observed
@@ -135,15 +137,10 @@ def _plan(settings: Enhancement, market: Market, index: Benchmark, trading: Trad
     knows = known_of(market, index, scores[days], days, _ahead(settings, trading)[0])
     made: list[Decision] = []
     try:
-        walk(
-            knows,
-            trading,
-            [_lenient(one) for one in settings.cells[0].constraints],
-            order=settings.order,
-            cost=settings.cost,
-            last=day + trading.lag,
-            record=made.append,
-        )
+        # Costs change no plan.
+        account = Book(trading, cost_per_side=0.0)
+        plan = most_score([_lenient(one) for one in settings.cells[0].constraints], settings.order)
+        walk(knows, account, plan, lag=trading.lag, last=day + trading.lag, record=made.append)
     except DataError:
         return none
     solution, weights = made[-1].solution, np.zeros(scores.shape[1])

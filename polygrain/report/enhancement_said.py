@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from polygrain.evaluation import excess, statistics
+from polygrain.execution.exact_book import Ledger
 from polygrain.portfolio.infeasible import ORDER
 from polygrain.report.answers import named
 from polygrain.report.enhancement_tables import interval
@@ -86,11 +87,12 @@ def conventions(enhancements: Enhancements) -> tuple[Text, ...]:
 def _trading(enhancements: Enhancements) -> tuple[Text, ...]:
     """When portfolios are decided on, how they are filled, and what that costs: once for those that do it alike."""
 
-    def rule(each: EnhancedIndex) -> tuple[int, str, float]:
-        return each.rebalance, each.fill, each.cost
+    def rule(each: EnhancedIndex) -> tuple[int, str, str, str]:
+        costs = _costs(each.cost)
+        return each.rebalance, each.fill, costs.en, costs.zh
 
     said = []
-    for (rebalance, fill, cost), part in groupby(sorted(enhancements.listed, key=rule), key=rule):
+    for (rebalance, fill, *costs), part in groupby(sorted(enhancements.listed, key=rule), key=rule):
         names = [each.name for each in part]
         at, at_zh = FILL_TITLES.get(fill, (fill, fill))
         said += [
@@ -100,12 +102,23 @@ def _trading(enhancements: Enhancements) -> tuple[Text, ...]:
                 f"{'、'.join(names)}：每 {rebalance} 个交易日在 t 日收盘按当时所知决策，按{at_zh}成交：先卖后买，"
                 "买入按可用现金缩减，余下为现金。",
             ),
-            Text(
-                f"Costs: {cost:.2%} per round trip, half of it on every yuan bought or sold.",
-                f"费用：一买一卖共 {cost:.2%}，买卖各半。",
-            ),
+            Text(*costs),
         ]
     return tuple(said)
+
+
+def _costs(cost: float | Ledger) -> Text:
+    if isinstance(cost, Ledger):
+        return Text(
+            f"Costs: each day's stamp duty and transfer fee and a commission of {cost.commission:.3%} with its least "
+            f"an order; whole shares in legal lots and whole fen, from {cost.capital:,.0f} yuan.",
+            f"费用：按当日费率计印花税、过户费，佣金 {cost.commission:.3%}（设每笔最低）；按整股、合法手数成交，"
+            f"现金精确到分，初始资金 {cost.capital:,.0f} 元。",
+        )
+    return Text(
+        f"Costs: {cost:.2%} per round trip, half of it on every yuan bought or sold.",
+        f"费用：一买一卖共 {cost:.2%}，买卖各半。",
+    )
 
 
 def _relaxation() -> Text:

@@ -11,6 +11,7 @@ import polars as pl
 from pydantic import ValidationError
 
 from polygrain.errors import DataError
+from polygrain.execution.exact_book import Ledger
 from polygrain.portfolio.enhancement import Grid, Portfolio
 from polygrain.report.results import Case, Navs, blaming, checked
 from polygrain.report.words import Text
@@ -52,7 +53,7 @@ class EnhancedIndex:
     label_days: tuple[int, ...]
     rebalance: int
     fill: str
-    cost: float
+    cost: float | Ledger
 
     @property
     def shown(self) -> Portfolio:
@@ -117,7 +118,7 @@ def _grid(path: Path) -> Grid:
         raise DataError(str(path), f"{where}: {first['msg']}; rerun the {STAGE} stage") from error
     for portfolio in grid.portfolios:
         for name in ("models", "label_days", "rebalance", "fill", "cost"):
-            if not getattr(grid, name).get(portfolio.enhancement):
+            if getattr(grid, name).get(portfolio.enhancement) in (None, ()):
                 said = f"{name}: nothing is said of {portfolio.enhancement!r}; rerun the {STAGE} stage"
                 raise DataError(str(path), said)
     return grid
