@@ -27,6 +27,7 @@ from polygrain.features.panels import Panels
 from polygrain.market.session import DAYS_A_WEEK
 from polygrain.models.network import NETWORKS, Network
 from polygrain.portfolio.enhancement import Enhancement
+from polygrain.portfolio.interior import clarabel_for
 from polygrain.samples.labels import Label
 from polygrain.samples.windows import steps
 from polygrain.search import Tune, Value
@@ -148,6 +149,12 @@ class Experiment(Spec):
         """Refuse an experiment without a portfolio."""
         if not self.enhancement:
             raise ConfigError("enhancement", "is missing or empty; add one, such as [enhancement.csi300]")
+
+    def check_solvers(self) -> None:
+        """Refuse an enhancement whose objective needs a solver that is not installed."""
+        for name, enhancement in self.enhancement.items():
+            if enhancement.objective is not None:
+                clarabel_for(f"enhancement.{name}.objective")
 
     @property
     def plugin_hashes(self) -> dict[str, str]:

@@ -10,6 +10,7 @@ import pytest
 from polygrain.config import decode, load, to_toml
 from polygrain.errors import ConfigError
 from polygrain.execution.exact_book import Ledger
+from polygrain.portfolio.conic import RiskObjective
 from polygrain.portfolio.constraints import IndustryDeviation, StockDeviation, StyleDeviation
 from polygrain.portfolio.enhancement import Enhancement, portfolio_name
 
@@ -74,6 +75,7 @@ def test_constraints_can_be_told_apart_by_name_in_the_grid() -> None:
         ("cost = 0.003\nledger = { capital = 1e8, commission = 0.00025 }", r"cost and ledger exclude each other"),
         ("ledger = { capital = 1e8 }", r"enhancement.large.ledger.commission: is required but missing"),
         ("ledger = { capital = 0.0, commission = 0.0 }", r"enhancement.large.ledger.capital: input should be greater"),
+        ("objective = { risk_aversion = -1.0 }", r"enhancement.large.objective.risk_aversion: input should be greater"),
     ],
 )
 def test_refused(change: str, said: str, tmp_path: Path) -> None:
@@ -94,13 +96,13 @@ def test_costs_are_a_rate_or_those_of_a_ledger() -> None:
 
 
 def test_options_are_read_back_as_they_were_written(tmp_path: Path) -> None:
-    options = ("ledger = { capital = 1e8, commission = 0.00025 }",)
+    options = ("ledger = { capital = 1e8, commission = 0.00025 }", "objective = { tracking_error = 0.04 }")
     path = tmp_path / "options.toml"
     path.write_text(
         EXAMPLE.read_text().partition("[enhancement")[0] + "\n".join(("[enhancement.x]", 'index="x"', *options))
     )
     experiment = load(path)
-    assert experiment.enhancement["x"].ledger == Ledger(capital=1e8, commission=0.00025)
+    assert experiment.enhancement["x"].objective == RiskObjective(tracking_error=0.04)
     assert decode(tomllib.loads(to_toml(experiment)), tmp_path) == experiment
 
 

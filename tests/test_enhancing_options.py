@@ -1,9 +1,11 @@
-"""The enhance stage with exact ledgers: files, limits, what is refused, what is seen."""
+"""The enhance stage with exact ledgers and with risk in the objective: files, limits, what is refused, what is seen."""
 
 from __future__ import annotations
 
 import io
+import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,20 +16,27 @@ import pytest
 from polygrain import pipeline
 from polygrain.compute import pool
 from polygrain.config import load
-from polygrain.errors import ConfigError, DataError
+from polygrain.errors import ConfigError, DataError, Infeasible
 from polygrain.execution.quotes import Quotes
 from polygrain.pipeline import enhancing, store_folder
+from polygrain.pipeline.enhancement_files import EnhancementFiles
+from polygrain.pipeline.factor_history import DAYS, FactorHistory
 from polygrain.pipeline.holding import LEDGER
 from polygrain.pipeline.market import Market
+from polygrain.portfolio.context import DateContext
 from polygrain.portfolio.enhancement import Grid
+from polygrain.portfolio.risk import estimated_risk
 from polygrain.progress import Lines
 from polygrain.store.panel import Array, Axes
 from polygrain.store.store import Store
 
 TINY = Path(__file__).parents[1] / "examples" / "tiny.toml"
-CAPITAL = 10_000_000
+CAPITAL, LIMIT = 10_000_000, 0.06
 OPTIONS = {
     "exact": f"ledger = {{ capital = {CAPITAL}, commission = 0.00025 }}",
+    "mild": "objective = { risk_aversion = 1.0 }",
+    "averse": "objective = { risk_aversion = 300.0, quadratic_cost = 1.0 }",
+    "limited": f"objective = {{ tracking_error = {LIMIT} }}",
 }
 CONSTRAINTS = """constraints = [
     { kind = "stock_deviation", limit = 0.02 },
@@ -136,8 +145,64 @@ def test_the_attribution_adds_up_to_the_excess(run: Path) -> None:
         assert parts.filter(source="cost")["value"].sum() < 0
 
 
+def tracking_errors(run: Path, market: Market, portfolio: str) -> list[float]:
+    """Ex-ante, of the weights in the file, by date; the factor returns are fitted here, not those that were shared."""
+    axes, panels, history = market.quotes.axes, market.exposures, FactorHistory(market)
+    holdings, found = table(run, "holdings", portfolio), []
+    for (day,), rows in table(run, "weights", portfolio).group_by("date", maintain_order=True):
+        number = axes.day_number[day]
+        weights, benchmark = np.zeros(len(axes.symbols)), np.zeros(len(axes.symbols))
+        for symbol, weight, of_index in rows.select("symbol", "weight", "benchmark_weight").iter_rows():
+            weights[axes.symbol_number[symbol]], benchmark[axes.symbol_number[symbol]] = weight, of_index
+        held = holdings.filter(pl.col("date") == pl.col("date").filter(pl.col("date") <= day).max())["symbol"]
+        # Who is known at the decision, as variances are shrunk to those of the date's stocks.
+        known = market.members[number] | (benchmark > 0) | np.isin(axes.symbols, held)
+        some, yes = np.flatnonzero(known), np.ones(known.sum(), bool)
+        date = DateContext(
+            day=day,
+            symbols=tuple(axes.symbols[column] for column in some),
+            score=yes.astype(float),
+            benchmark=benchmark[some],
+            member=benchmark[some] > 0,
+            previous=None,
+            cash=1.0,
+            styles=panels.names,
+            exposures=panels.styles.values[number, some].T.astype(float),
+            industries=panels.industries.names[1:],
+            industry=panels.industries.codes[number, some].astype(int) - 1,
+            buyable=yes,
+            sellable=yes,
+            frozen=~yes,
+            eligible=yes,
+        )
+        history.keep(number - DAYS, number)
+        returns = {axes.days[each]: one for each, one in history.kept.items()}
+        risk = estimated_risk(returns, axes.symbols, date)
+        found.append(risk.tracking_error((weights - benchmark)[some]))
+    return found
+
+
+def test_risk_is_averted_and_the_limit_kept_on_every_date(run: Path, market: Market) -> None:
+    plain, mild, averse, limited = (
+        tracking_errors(run, market, name) for name in ("plain", "mild", "averse", "limited")
+    )
+    assert len(plain) >= 10
+    # The same problem but for λ at the first date; then what is held differs, and is less risky by and by.
+    assert averse[0] < mild[0] < plain[0]
+    assert np.mean(averse) < np.mean(mild) < np.mean(plain)
+    assert max(plain) > LIMIT
+    # Certificates are of 1e-6.
+    assert max(limited) <= LIMIT + 1e-6
+    prices = table(run, "prices", "limited").filter(part="tracking_error")
+    assert prices.height == len(limited)
+    assert prices["binding"].to_list() == [int(error > LIMIT - 1e-6) for error in limited]
+    assert prices.filter(binding=1)["price"].min() > 0
+    solves = pl.read_parquet(run / "portfolios" / "solves.parquet")
+    assert solves.select(pl.max_horizontal("primal", "dual", "gap").max()).item() <= 1e-6
+
+
 def later_changed(quotes: Quotes, cut: int) -> Quotes:
-    """Other prices and factors after day number `cut`."""
+    """Other prices and factors after day number `cut`, so little that the tracking error can be kept to."""
     later = np.arange(len(quotes.axes.days))[:, None] > cut
     scale = 1 + 0.005 * np.random.default_rng(5).random(quotes.close.shape)
     changed: dict[str, Array] = {
@@ -150,7 +215,7 @@ def later_changed(quotes: Quotes, cut: int) -> Quotes:
 
 
 def test_nothing_before_a_day_depends_on_what_comes_after(run: Path, tmp_path: Path) -> None:
-    # Prices after a decision are others, and with them styles and universes; and two workers do
+    # Prices after a decision are others, and with them styles, universes, factor returns and risk; and two workers do
     # it in place of one.
     other, fresh = copied(run, tmp_path), seen(run)
     days = table(run, "weights", "exact")["date"].unique().sort().to_list()
@@ -170,6 +235,23 @@ def test_nothing_before_a_day_depends_on_what_comes_after(run: Path, tmp_path: P
     assert mine.filter(pl.col("date") <= cut).equals(theirs.filter(pl.col("date") <= cut))
 
 
+def test_shared_factor_returns_are_those_that_were_fitted(market: Market, tmp_path: Path) -> None:
+    history, axes = FactorHistory(market), market.quotes.axes
+    history.keep(0, 30)
+    # Nobody is of U_t before a window of features is full.
+    assert min(history.kept) > 1
+    files = EnhancementFiles(tmp_path)
+    files.save_axes(axes)
+    files.save_factors(history.kept)
+    first = min(history.kept) + 2
+    found = files.factors(first)
+    assert list(found) == [axes.days[day] for day in range(first, 31)]
+    for day, explained in found.items():
+        fitted = history.of(axes.day_number[day])
+        assert (explained.names, explained.values.tolist()) == (fitted.names, fitted.values.tolist())
+        assert explained.residual_S.tobytes() == fitted.residual_S.tobytes()
+
+
 def test_a_ledger_that_is_left_out_leaves_no_file(run: Path, tmp_path: Path) -> None:
     other = copied(run, tmp_path)
     plain = config(tmp_path, {})
@@ -178,12 +260,12 @@ def test_a_ledger_that_is_left_out_leaves_no_file(run: Path, tmp_path: Path) -> 
     grids = [Grid.model_validate_json((each / "portfolios" / "grid.json").read_text()) for each in (run, other)]
     assert grids[1].cost == {"plain": 0.003}
     assert grids[0].cost == {
-        "plain": 0.003,
+        **dict.fromkeys(("plain", "mild", "averse", "limited"), 0.003),
         "exact": load(run.parent / "options.toml").enhancement["exact"].ledger,
     }
 
 
-def test_refused_before_the_first_walk(run: Path, tmp_path: Path) -> None:
+def test_refused_before_the_first_walk(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other, path = copied(run, tmp_path), run.parent / "options.toml"
     with pytest.raises(ConfigError) as refused:
         enhanced(path, other, "enhancement.exact.ledger.commission=0.01")
@@ -196,3 +278,29 @@ def test_refused_before_the_first_walk(run: Path, tmp_path: Path) -> None:
     with pool(1, ()) as workers, pytest.raises(DataError, match="'AAPL' is not canonical"):
         enhancing.enhance(foreign, other, "key", workers, Lines(io.StringIO()))
     assert files(other / "portfolios") == files(run / "portfolios")
+    monkeypatch.setitem(sys.modules, "clarabel", None)
+    with pytest.raises(ConfigError) as refused:
+        enhanced(path, tmp_path / "new")
+    assert str(refused.value) == "enhancement.mild.objective: risk needs Clarabel; pip install 'polygrain[conic]'"
+    assert not (tmp_path / "new").exists()
+
+
+def test_too_few_days_for_a_risk_model_are_refused(run: Path, tmp_path: Path) -> None:
+    # With folds as short as the tiny example's own the first decision is earlier.
+    other = copied(run, tmp_path)
+    with pytest.raises(ConfigError) as refused:
+        enhanced(run.parent / "options.toml", other, "protocol.train_min=30")
+    assert str(refused.value) == (
+        "enhancement.mild.objective: 52 days of factor returns up to the first decision, on 2021-06-03; a risk model "
+        "needs 60: score later days, or leave it out"
+    )
+    assert json.loads((other / "manifest.json").read_text())["stages"]["enhance"]
+    assert files(other / "portfolios") == files(run / "portfolios")
+
+
+def test_a_limit_that_cannot_be_kept_says_of_which_portfolio(run: Path, tmp_path: Path) -> None:
+    other = copied(run, tmp_path)
+    with pytest.raises(Infeasible, match=r"^limited: 2021-0\d-\d\d: tracking_error: the constraints allow none below"):
+        enhanced(run.parent / "options.toml", other, "enhancement.limited.objective.tracking_error=0.0001")
+    finished = {path.name: path.read_bytes() for path in (other / "portfolios").glob("*.*")}
+    assert finished == files(run / "portfolios")

@@ -83,6 +83,8 @@ def run(
         experiment.check_trains()
     if last == "enhance":
         experiment.check_enhances()
+    if list(STAGES).index(last) >= list(STAGES).index("enhance"):
+        experiment.check_solvers()
     use(experiment.plugins)
     if list(STAGES).index(last) >= list(STAGES).index("train"):
         find(experiment.protocol.device)
@@ -332,7 +334,9 @@ class Job:
         settings = self.experiment.model_dump(mode="json", include={"enhancement", "exposures", "universe"})
         used = {one.kind for each in self.experiment.enhancement.values() for one in each.constraints}
         plugins: JSON = {**STYLES.hashes(STYLES), **CONSTRAINTS.hashes(used)}
-        code: JSON = [code_fingerprint(*_JUDGES, "exposures", "portfolio"), version("highspy")]
+        risky = any(one.objective is not None for one in self.experiment.enhancement.values())
+        solvers = ("highspy", "clarabel") if risky else ("highspy",)
+        code: JSON = [code_fingerprint(*_JUDGES, "exposures", "portfolio"), *map(version, solvers)]
         scored = file_fingerprint(self.folder / "scores.parquet")
         inputs = fingerprint([scored, settings, plugins, self.market.store.fingerprint(), code])
         if self.manifest.current("enhance", inputs):

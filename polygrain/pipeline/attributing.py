@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from polygrain.pipeline.factor_history import FactorHistory, day_returns
 from polygrain.pipeline.holding import TAGS, HoldTask
 from polygrain.pipeline.market import Market
 from polygrain.portfolio.attribution import attributed
 from polygrain.portfolio.benchmark import Benchmark
-from polygrain.portfolio.factors import FactorReturns, factor_returns
+from polygrain.portfolio.factors import FactorReturns
 from polygrain.store.panel import Array
 
 SCHEMAS = {
@@ -21,7 +22,9 @@ SCHEMAS = {
 TRADING, COST = ("trading", ""), ("cost", "")
 
 
-def attribution(market: Market, tasks: Sequence[HoldTask], benchmarks: Sequence[Benchmark]) -> dict[str, pl.DataFrame]:
+def attribution(
+    market: Market, tasks: Sequence[HoldTask], benchmarks: Sequence[Benchmark], history: FactorHistory
+) -> dict[str, pl.DataFrame]:
     """The rows of both files of finished tasks.
 
     attribution: a day's values by source add up to its net r_p − r_b. Holdings at the close before and the day's
@@ -30,8 +33,7 @@ def attribution(market: Market, tasks: Sequence[HoldTask], benchmarks: Sequence[
     """
     rows, held = [SCHEMAS["attribution"].to_frame()], [_Held(market, task, benchmarks[task.index]) for task in tasks]
     for day in sorted({day for one in held for day in one.days}):
-        returns = _returns(market, day)
-        factors = _factor_returns(market, day, returns)
+        factors, returns = history.of(day), day_returns(market, day)
         rows += [one.rows(day, factors, returns) for one in held if day in one.days]
     contributions = [SCHEMAS["contributions"].to_frame(), *(one.contributions() for one in held)]
     return {"attribution": pl.concat(rows), "contributions": pl.concat(contributions)}
@@ -82,24 +84,3 @@ class _Held:
         symbols = self.market.quotes.axes.symbols
         rows = {"symbol": [symbols[column] for column in some], "value": self.by_stock[some]}
         return pl.DataFrame(rows).select(*self.tagged, pl.all())
-
-
-def _returns(market: Market, day: int) -> Array:
-    """Returns [symbols] from the close before to that of a day, 0 of who does not trade; NaN of who is not there."""
-    worth = market.quotes.valuation
-    there = np.isfinite(worth[day - 1]) & (market.quotes.age[day] > 0)
-    return np.where(there, worth[day] / worth[day - 1] - 1, np.nan)
-
-
-def _factor_returns(market: Market, day: int, returns_S: Array) -> FactorReturns:
-    """A day's factor returns, fitted on who was of U_t at the close before and traded, by √market value if known."""
-    panels, quotes = market.exposures, market.quotes
-    value = np.ones(len(returns_S)) if panels.cap is None else panels.cap[day - 1]
-    return factor_returns(
-        returns_S,
-        panels.styles.values[day - 1].T.astype(float),
-        panels.industries.codes[day - 1].astype(np.intp) - 1,
-        np.where(market.members[day - 1] & quotes.traded[day], value, 0.0),
-        styles=panels.names,
-        industries=panels.industries.names[1:],
-    )

@@ -15,8 +15,9 @@ from polygrain.errors import ConfigError, DataError
 from polygrain.execution import ledger
 from polygrain.execution.fills import FILLS
 from polygrain.market.rules import load_rules
-from polygrain.pipeline import attributing
+from polygrain.pipeline import attributing, factor_history
 from polygrain.pipeline.enhancement_files import EnhancementFiles
+from polygrain.pipeline.factor_history import FactorHistory
 from polygrain.pipeline.holding import LEDGER, SCHEMAS, HoldTask, hold
 from polygrain.pipeline.knowing import index_of, known_of
 from polygrain.pipeline.market import Market
@@ -26,6 +27,7 @@ from polygrain.pipeline.score_files import read_panel, score_dates, score_keys
 from polygrain.pipeline.scoring import NAIVE, Key
 from polygrain.portfolio.benchmark import Benchmark
 from polygrain.portfolio.enhancement import Enhancement, Grid, Portfolio, portfolio_name
+from polygrain.portfolio.risk import LEAST_DAYS
 from polygrain.progress import Progress
 from polygrain.store.commit import commit_json
 from polygrain.store.panel import Array
@@ -57,6 +59,7 @@ def enhance(market: Market, run: Path, key: str, workers: Pool, progress: Progre
         place.mkdir()
         prepared = _Prepared(market, run / "scores.parquet", EnhancementFiles(place), parts)
         tasks = [task for name in market.experiment.enhancement for task in prepared.tasks(name)]
+        prepared.share_factors()
         parts.mkdir(parents=True, exist_ok=True)
         with progress.step(f"enhance {len(tasks)} portfolios", sum(task.decisions for task in tasks)) as step:
             workers.map(hold, tasks, done=lambda task, _: step.advance(task.decisions))
@@ -68,7 +71,7 @@ def enhance(market: Market, run: Path, key: str, workers: Pool, progress: Progre
                 (folder / f"{table}.parquet").unlink(missing_ok=True)
         shown = {portfolio.name for portfolio in prepared.portfolios if portfolio.shown}
         held = [task for task in tasks if task.portfolio in shown and not task.drawn]
-        found = attributing.attribution(market, held, prepared.benchmarks)
+        found = attributing.attribution(market, held, prepared.benchmarks, prepared.history)
         for table, frame in found.items():
             write_parquet(frame, folder / f"{table}.parquet")
         commit_json(folder / "grid.json", prepared.grid().model_dump(mode="json"))
@@ -100,6 +103,7 @@ class _Prepared:
         self.keys: dict[str, list[Key]] = {}
         self.benchmarks: list[Benchmark] = []
         self.missing: list[tuple[str, str]] = []
+        self.history = FactorHistory(market)
         self._tasks = self._panels = 0
         self._open_ledgers()
         files.save_axes(market.quotes.axes)
@@ -118,6 +122,22 @@ class _Prepared:
         if kept:
             self.files.save_quotes(self.market.quotes)
 
+    def _keep_factors(self, name: str, decisions: list[int]) -> None:
+        """Factor returns for the risk of these decisions; ConfigError where the first one has too few before it."""
+        first, axes = decisions[0], self.market.quotes.axes
+        start = first - factor_history.DAYS
+        self.history.keep(start, decisions[-1])
+        count = sum(start <= day <= first for day in self.history.kept)
+        if count < LEAST_DAYS:
+            reason = f"{count} days of factor returns up to the first decision, on {axes.days[first]}"
+            said = f"{reason}; a risk model needs {LEAST_DAYS}: score later days, or leave it out"
+            raise ConfigError(f"enhancement.{name}.objective", said)
+
+    def share_factors(self) -> None:
+        """Write the factor returns that are kept for the tasks, if any."""
+        if self.history.kept:
+            self.files.save_factors(self.history.kept)
+
     def tasks(self, name: str) -> Iterator[HoldTask]:
         """Every portfolio of an enhancement with every score, in the order of the tables."""
         settings, axes = self.market.experiment.enhancement[name], self.market.quotes.axes
@@ -125,6 +145,8 @@ class _Prepared:
         index = self._benchmark(name, settings)
         scored = [axes.day_number[day] for day in score_dates(self.scores, *keys[0])]
         decisions = self._decisions(name, settings, scored, index)
+        if settings.objective is not None:
+            self._keep_factors(name, decisions)
         number = len(self.benchmarks)
         self.benchmarks.append(index)
         ahead = self.files.market(settings.fill) if settings.tradability == "fill" else None
@@ -158,6 +180,7 @@ class _Prepared:
                     constraints=tuple(one.model_dump_json() for one in cell.constraints),
                     order=tuple(map(tuple, settings.order)),
                     cost=settings.charged,
+                    objective=settings.objective,
                     last=scored[-1],
                     decisions=len(decisions),
                 )

@@ -81,6 +81,7 @@ def judge(
         raise ConfigError("--open-lock", "nothing is locked: the config has no protocol.lock_after; leave it out")
     if enhance:
         experiment.check_enhances()
+        experiment.check_solvers()
     use(experiment.plugins)
     named = experiment.model_copy(update={"name": run_name(experiment, given)})
     with pool(experiment.workers, experiment.plugins) as workers:

@@ -10,17 +10,20 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from polygrain.errors import Infeasible
 from polygrain.execution.account import Account
 from polygrain.execution.book import Book
 from polygrain.execution.exact_book import ExactBook, Ledger
 from polygrain.execution.fills import FILLS
 from polygrain.execution.ledger import Market
 from polygrain.market.rules import load_rules
-from polygrain.pipeline import ledger_rows
+from polygrain.pipeline import factor_history, ledger_rows
 from polygrain.pipeline.enhancement_files import EnhancementFiles
 from polygrain.pipeline.parquet import write_parquet
 from polygrain.portfolio import plan
+from polygrain.portfolio.conic import RiskObjective
 from polygrain.portfolio.constraint import CONSTRAINTS, Constraint
+from polygrain.portfolio.known import Known
 from polygrain.portfolio.walk import Decision, Walked, walk
 from polygrain.spec import Spec
 from polygrain.store.panel import Array, Axes
@@ -67,6 +70,7 @@ class HoldTask(Spec):
     constraints: tuple[str, ...]
     order: tuple[tuple[str, ...], ...]
     cost: float | Ledger
+    objective: RiskObjective | None
     last: int
     decisions: int
 
@@ -92,8 +96,11 @@ def hold(task: HoldTask) -> None:
     files = EnhancementFiles(Path(task.folder))
     axes, seen, trading = files.axes(), files.known(task.index, task.score), files.market(task.fill)
     noted, account = _Noted(axes), _account(task, files, trading)
-    planned = plan.most_score([_decoded(text) for text in task.constraints], task.order)
-    walked = walk(seen, account, planned, lag=trading.lag, last=task.last, record=noted.add)
+    planned = _plan(task, files, seen)
+    try:
+        walked = walk(seen, account, planned, lag=trading.lag, last=task.last, record=noted.add)
+    except Infeasible as error:
+        raise Infeasible(f"{task.portfolio}: {error.place}", error.reason) from None
     rows = noted.frames() | {"nav": noted.navs(walked, files.returns(task.index))}
     if isinstance(account, ExactBook):
         rows["ledger"] = ledger_rows.ledger_rows(account, axes, f"{task.portfolio} with {task.model}")
@@ -108,6 +115,15 @@ def _account(task: HoldTask, files: EnhancementFiles, trading: Market) -> Accoun
         return Book(trading, cost_per_side=task.cost / 2)
     quotes = files.quotes()
     return ExactBook(task.cost.opened(quotes, FILLS[task.fill], load_rules()), quotes, trading)
+
+
+def _plan(task: HoldTask, files: EnhancementFiles, seen: Known) -> plan.Plan:
+    constraints = [_decoded(text) for text in task.constraints]
+    if task.objective is None:
+        return plan.most_score(constraints, task.order)
+    # Of its own decisions: what else the config asks for changes nothing.
+    history = files.factors(seen.days[0] - factor_history.DAYS)
+    return plan.with_risk(constraints, task.order, task.objective, history, seen.symbols)
 
 
 def _decoded(text: str) -> Constraint:

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from polygrain.decoding import ByKind
 from polygrain.execution.exact_book import Ledger
 from polygrain.execution.fills import FILLS
+from polygrain.portfolio.conic import RiskObjective
 from polygrain.portfolio.constraint import CONSTRAINTS, Constraint
 from polygrain.portfolio.infeasible import ORDER
 from polygrain.portfolio.problem import check_names
@@ -32,7 +33,7 @@ class Enhancement(Spec):
 
     `index`: its name in index_weights. `models`, `label_days`: whose scores, all where empty; the first is shown.
     `ledger` keeps whole shares and fen and takes the fees of each day; without it the book is in fractions, and `cost`
-    is per round trip: one excludes the other.
+    is per round trip: one excludes the other. `objective` adds risk and trading costs to the score, by Clarabel.
     `tradability` is what the plan at t knows: `known`, who is suspended on t; `fill`, what can be traded at the fill,
     as broker reports do. `order`: what gives way last where a date has no solution comes first. `vary`: by constraint
     and field, such as "stock_deviation.limit", the values that the grid takes, a portfolio for every combination; the
@@ -49,6 +50,7 @@ class Enhancement(Spec):
     cost: Annotated[float, Field(ge=0)] | None = Field(
         default_factory=lambda given: None if given.get("ledger") else 0.003
     )
+    objective: RiskObjective | None = None
     tradability: Literal["known", "fill"] = "known"
     constraints: list[Annotated[Constraint, ByKind(CONSTRAINTS)]] = []
     order: list[list[str]] = [list(level) for level in ORDER]

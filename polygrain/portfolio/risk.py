@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date as Day
+from typing import Protocol
 
 import numpy as np
 
 from polygrain.errors import DataError
 from polygrain.evaluation.statistics import DAYS_A_YEAR
 from polygrain.portfolio.context import DateContext
-from polygrain.portfolio.factors import Factor, FactorReturns, loadings
+from polygrain.portfolio.factors import Factor, loadings
 from polygrain.store.panel import Array
 
 HALF_LIFE = 120
@@ -22,6 +23,19 @@ _LEAST_DAYS_OF_A_FACTOR = 20
 # As many days as the mean of like stocks counts for beside a stock's own.
 _PRIOR_DAYS = 60
 _GROUPS, _LEAST_GROUP = 10, 20
+
+
+class Explained(Protocol):
+    """What a risk model looks at of a day's `FactorReturns`: factors, their returns [F] and what is left [S]."""
+
+    @property
+    def names(self) -> tuple[Factor, ...]: ...
+
+    @property
+    def values(self) -> Array: ...
+
+    @property
+    def residual_S(self) -> Array: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +66,7 @@ class Risk:
 
 
 def estimated_risk(
-    history: Mapping[Day, FactorReturns], symbols: Sequence[str], date: DateContext, *, half_life: float = HALF_LIFE
+    history: Mapping[Day, Explained], symbols: Sequence[str], date: DateContext, *, half_life: float = HALF_LIFE
 ) -> Risk:
     """The risk of the stocks of a date from the factor returns of the days up to it, and of none after it.
 
@@ -93,7 +107,7 @@ def estimated_risk(
     )
 
 
-def _series(known: Sequence[FactorReturns]) -> tuple[tuple[Factor, ...], Array]:
+def _series(known: Sequence[Explained]) -> tuple[tuple[Factor, ...], Array]:
     """The factors and their returns [T, F], NaN on days without them."""
     by_day = [dict(zip(one.names, one.values.tolist())) for one in known]
     values_TF = np.array([[day.get(name, np.nan) for name in known[-1].names] for day in by_day])
