@@ -174,7 +174,7 @@ def test_what_the_data_does_not_have_is_refused(run: Path, tmp_path: Path) -> No
         ),
         (
             'enhancement.large.models=["x"]',
-            "enhancement.large.models: 'x' has no scores; choose from day, 60min, ensemble",
+            "enhancement.large.models: 'x' is no model of this run; choose from 60min, day, ensemble",
         ),
         ("enhancement.large.label_days=[7]", "enhancement.large.label_days: 7 has no scores; choose from 5"),
     ):

@@ -106,10 +106,12 @@ def test_every_fen_of_the_ledger_is_in_its_file(run: Path, market: Market) -> No
     fen = 100 * CAPITAL
     last = nav.row(-1, named=True)
     assert last["cash"] * last["net"] * fen == pytest.approx(fen + rows["flow"].sum(), abs=1e-4)
-    # What lies between gross and net of a close are the charges up to it.
+    # What lies between gross and net of a close are the charges up to it, each of the worth at the close before.
     charges = trades.group_by("date").agg(fees.sum().alias("charges"))
-    both = nav.join(charges, on="date", how="left").with_columns(pl.col("charges").fill_null(0).cum_sum() / fen)
-    np.testing.assert_allclose(both["gross"] - both["net"], both["charges"], atol=1e-15)
+    both = nav.join(charges, on="date", how="left").with_columns(
+        kept=(1 - pl.col("charges").fill_null(0) / (pl.col("net").shift(1, fill_value=1) * fen)).cum_prod()
+    )
+    np.testing.assert_allclose(both["gross"] * both["kept"], both["net"], rtol=1e-12)
     # Amounts of a fill are its fractions of the worth at the decision's close, the close before.
     worth = nav.with_columns(worth=pl.col("net").shift(1) * fen).select("date", "worth")
     filled = table(run, "trades", "exact").filter(pl.col("traded") != 0).join(worth, on="date")

@@ -34,8 +34,8 @@ class Ledger(Spec):
 class ExactBook:
     """What an `ExactLedger` that has not traded yet keeps, in the terms of an account.
 
-    gross = (worth + Σ charges so far) / capital, net = worth / capital: they differ by what was paid, to the fen, and
-    charges earn nothing in gross. Fractions of a fill are of the worth at the decision's close. `shares_S` are adjusted
+    net = worth / capital, gross = net / Π over fills of (1 − charges / worth): as of a `Book`, costs scale a portfolio
+    on the days that they are paid. Worth in a fill's fractions is that at the decision's close. `shares_S` are adjusted
     shares a yuan of capital, those of the last fill: the fraction of a share that a factor leaves later is still there.
 
     `trades` and the ledger's payments are all that moved its cash from `capital`, fen, to what it is.
@@ -46,7 +46,7 @@ class ExactBook:
         self.shares_S = np.zeros(len(trading.last_day))
         self.ledger, self._factor, self._market = ledger, quotes.factor, trading
         self.capital = self._worth = ledger.cash
-        self._paid = 0
+        self._kept = 1.0
 
     def weights(self, day: int) -> tuple[Array, float]:
         """Weights [symbols] at the close of `day`, and cash; who left the market that day is cash already."""
@@ -58,11 +58,11 @@ class ExactBook:
         return self.ledger.orders(day, weights_S)
 
     def fill(self, day: int, orders_S: Array) -> Filled:
-        """Trade as `ExactLedger.fill` does; its charges are paid from then on."""
+        """Trade as `ExactLedger.fill` does."""
         market = self._market
         made = self.ledger.fill(day, orders_S)
         self.trades += made
-        self._paid += sum(trade.charges.total for trade in made)
+        self._kept *= 1.0 - sum(trade.charges.total for trade in made) / self._worth
         traded_S, ordered_S = np.zeros(len(orders_S)), np.zeros(len(orders_S))
         for trade in made:
             traded_S[trade.column] = copysign(trade.amount, trade.shares) / self._worth
@@ -80,4 +80,5 @@ class ExactBook:
         # The worth first: it takes the ledger to the day.
         found = np.array([(self.ledger.worth(day), self.ledger.cash) for day in range(first, stop)], np.int64)
         worth, cash = found[:, 0], found[:, 1]
-        return Closes((worth + self._paid) / self.capital, worth / self.capital, cash / worth)
+        net = worth / self.capital
+        return Closes(net / self._kept, net, cash / worth)
