@@ -65,6 +65,7 @@ def test_constraints_can_be_told_apart_by_name_in_the_grid() -> None:
         ('vary = { "stock_deviation.limit" = [] }', r"enhancement.large.vary.stock_deviation.limit"),
         ('order = [["turnovr"]]', r"order: 'turnovr' is no constraint or part of one; choose from"),
         ('order = [["stock_deviation"], ["stock_deviation"]]', r"order: 'stock_deviation' is there twice"),
+        ("tracks = 3", r"tracks is 3; choose 1, or 5, one for every day to start on"),
         ("rebalance = 0", r"enhancement.large.rebalance"),
         ("indeks = 3", r"enhancement.large.indeks: unknown key; did you mean 'index'"),
         (

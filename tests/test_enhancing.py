@@ -12,12 +12,15 @@ import polars as pl
 import pytest
 
 from polygrain import pipeline
+from polygrain.compute import pool
 from polygrain.config import load
 from polygrain.errors import ConfigError
 from polygrain.pipeline import enhancing, holding
 from polygrain.pipeline.holding import SCHEMAS, HoldTask, hold
+from polygrain.pipeline.market import Market
 from polygrain.portfolio.enhancement import Grid
 from polygrain.progress import Lines
+from polygrain.store.store import Store
 
 TINY = Path(__file__).parents[1] / "examples" / "tiny.toml"
 ONE = ["workers=1"]
@@ -118,6 +121,55 @@ def test_the_shares_held_are_the_shares_bought(run: Path) -> None:
     first = both.filter(pl.col("date") == pl.col("date").min().over("portfolio"))
     assert first.filter(pl.col("traded") > 0)["shares"].null_count() == 0
     assert float(first["traded"].sum()) == pytest.approx(2, abs=0.05)
+
+
+def test_tracks_that_start_a_day_apart_are_one_portfolio(run: Path, tmp_path: Path) -> None:
+    whole = copied(run, tmp_path / "whole")
+    enhanced(whole, "enhancement.large.tracks=5")
+    tracks = pl.read_parquet(whole / "portfolios" / "tracks.parquet")
+    nav = pl.read_parquet(whole / "portfolios" / "nav.parquet")
+    assert tracks["track"].unique().to_list() == [0, 1, 2, 3, 4]
+    for (portfolio,), path in nav.group_by("portfolio"):
+        days = path["date"].to_list()
+        # A fifth of the capital each, which is cash until its track starts; cash earns nothing.
+        net = []
+        for _, track in tracks.filter(portfolio=portfolio).group_by("track", maintain_order=True):
+            known = dict(track.select("date", "net").iter_rows())
+            net.append([known.get(day, 1.0) for day in days])
+        np.testing.assert_allclose(path["net"], np.mean(net, axis=0), rtol=1e-14)
+        started = tracks.filter(portfolio=portfolio).group_by("track").agg(pl.col("date").min()).sort("track")
+        assert started["date"].to_list() == days[:5]
+        # Four fifths are cash after the first fill, but for what a purchase of that track left or drifted to.
+        assert path["cash"].to_list()[:2] == [1.0, pytest.approx(0.8, abs=0.02)]
+        assert path["turnover"][1] == pytest.approx(0.2, abs=0.01)
+    excess = nav.filter(portfolio=nav["portfolio"][0]).select(
+        "date", excess=pl.col("net").pct_change() - pl.col("benchmark").pct_change()
+    )
+    parts = pl.read_parquet(whole / "portfolios" / "attribution.parquet").group_by("date").agg(pl.col("value").sum())
+    both = parts.join(excess.drop_nulls(), on="date", validate="1:1")
+    assert both.height == excess.height - 1
+    np.testing.assert_allclose(both["value"], both["excess"], atol=1e-14)
+
+
+def test_a_track_is_the_portfolio_of_scores_that_start_a_day_later(run: Path, tmp_path: Path) -> None:
+    whole, later = copied(run, tmp_path / "whole"), copied(run, tmp_path / "later")
+    enhanced(whole, "enhancement.large.tracks=5")
+    scores = pl.read_parquet(later / "scores.parquet").filter(segment="test")
+    first = scores["date"].unique().sort()[2]
+    scores.filter(pl.col("date") >= first).write_parquet(later / "scores.parquet")
+    market = Market(load(TINY), Store(next(later.parent.glob("store/*"))))
+    with pool(1) as workers:
+        enhancing.enhance(market, later, "0" * 64, workers, Lines(io.StringIO()))
+    alone = pl.read_parquet(later / "portfolios" / "nav.parquet").select(
+        "portfolio", "date", "gross", "net", "benchmark"
+    )
+    track = pl.read_parquet(whole / "portfolios" / "tracks.parquet").filter(track=2).select(alone.columns)
+    assert track.equals(alone)
+    weights = pl.read_parquet(later / "portfolios" / "weights.parquet")
+    among = pl.read_parquet(whole / "portfolios" / "weights.parquet").filter(
+        pl.col("date").is_in(weights["date"].unique().implode())
+    )
+    assert among.equals(weights)
 
 
 def test_workers_change_no_bit(run: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from shutil import rmtree
 
@@ -25,6 +25,7 @@ from polygrain.pipeline.oracle import ORACLE
 from polygrain.pipeline.parquet import write_blocks, write_parquet
 from polygrain.pipeline.score_files import read_panel, score_dates, score_keys
 from polygrain.pipeline.scoring import NAIVE, Key
+from polygrain.pipeline.staggered import TRACKS, rows, staggered, track_rows
 from polygrain.portfolio.benchmark import Benchmark
 from polygrain.portfolio.enhancement import Enhancement, Grid, Portfolio, portfolio_name
 from polygrain.portfolio.risk import LEAST_DAYS
@@ -38,8 +39,11 @@ FOLDER = "portfolios"
 
 def files(experiment: Experiment) -> tuple[str, ...]:
     """What the stage makes, in the run folder."""
-    kept = LEDGER if any(one.ledger is not None for one in experiment.enhancement.values()) else ()
-    return (*(f"{FOLDER}/{table}.parquet" for table in (*SCHEMAS, *kept, *attributing.SCHEMAS)), f"{FOLDER}/grid.json")
+    every = experiment.enhancement.values()
+    kept = LEDGER if any(one.ledger is not None for one in every) else ()
+    apart = TRACKS if any(one.tracks > 1 for one in every) else ()
+    tables = (*SCHEMAS, *kept, *apart, *attributing.SCHEMAS)
+    return (*(f"{FOLDER}/{table}.parquet" for table in tables), f"{FOLDER}/grid.json")
 
 
 def enhance(market: Market, run: Path, key: str, workers: Pool, progress: Progress) -> None:
@@ -63,12 +67,7 @@ def enhance(market: Market, run: Path, key: str, workers: Pool, progress: Progre
         parts.mkdir(parents=True, exist_ok=True)
         with progress.step(f"enhance {len(tasks)} portfolios", sum(task.decisions for task in tasks)) as step:
             workers.map(hold, tasks, done=lambda task, _: step.advance(task.decisions))
-        for table, schema in (SCHEMAS | LEDGER).items():
-            written = [task.part(table) for task in tasks if table in task.schemas]
-            if written:
-                write_blocks(map(pl.read_parquet, written), schema, folder / f"{table}.parquet")
-            else:
-                (folder / f"{table}.parquet").unlink(missing_ok=True)
+        _write(tasks, folder)
         shown = {portfolio.name for portfolio in prepared.portfolios if portfolio.shown}
         held = [task for task in tasks if task.portfolio in shown and not task.drawn]
         found = attributing.attribution(market, held, prepared.benchmarks, prepared.history)
@@ -81,6 +80,20 @@ def enhance(market: Market, run: Path, key: str, workers: Pool, progress: Progre
         raise DataError(error.filename or str(place), reason) from error
     finally:
         rmtree(place, ignore_errors=True)
+
+
+def _write(tasks: Sequence[HoldTask], folder: Path) -> None:
+    """Write the tables of finished tasks; one that has no rows of any is removed."""
+    every = staggered(tasks)
+    apart = [tracks for tracks in every if len(tracks) > 1]
+    for table, schema in (SCHEMAS | LEDGER | TRACKS).items():
+        path = folder / f"{table}.parquet"
+        written = apart if table in TRACKS else [tracks for tracks in every if table in tracks[0].schemas]
+        made = (track_rows(tracks) if table in TRACKS else rows(tracks, table) for tracks in written)
+        if written:
+            write_blocks(made, schema, path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def index_lists(store: Store, name: str, settings: Enhancement) -> pl.DataFrame:
@@ -122,11 +135,10 @@ class _Prepared:
         if kept:
             self.files.save_quotes(self.market.quotes)
 
-    def _keep_factors(self, name: str, decisions: list[int]) -> None:
-        """Factor returns for the risk of these decisions; ConfigError where the first one has too few before it."""
-        first, axes = decisions[0], self.market.quotes.axes
-        start = first - factor_history.DAYS
-        self.history.keep(start, decisions[-1])
+    def _keep_factors(self, name: str, first: int, last: int) -> None:
+        """Factor returns for the risk of decisions on these days; ConfigError where the first has too few before it."""
+        axes, start = self.market.quotes.axes, first - factor_history.DAYS
+        self.history.keep(start, last)
         count = sum(start <= day <= first for day in self.history.kept)
         if count < LEAST_DAYS:
             reason = f"{count} days of factor returns up to the first decision, on {axes.days[first]}"
@@ -144,18 +156,10 @@ class _Prepared:
         keys = self.keys[name] = self._chosen(name, settings)
         index = self._benchmark(name, settings)
         scored = [axes.day_number[day] for day in score_dates(self.scores, *keys[0])]
-        decisions = self._decisions(name, settings, scored, index)
+        tracks = self._decisions(name, settings, scored, index)
         if settings.objective is not None:
-            self._keep_factors(name, decisions)
-        number = len(self.benchmarks)
-        self.benchmarks.append(index)
-        ahead = self.files.market(settings.fill) if settings.tradability == "fill" else None
-        found = known_of(self.market, index, np.zeros((0, 0)), decisions, ahead)
-        self.files.save_known(number, found, index.returns)
-        scores = {key: read_panel(self.scores, axes, *key)[decisions].astype(np.float32) for key in keys}
-        seeds = range(1, settings.random_scores + 1)
-        drawn: dict[Key, Array] = {(f"random {seed}", 0): _random(scores[keys[0]], seed) for seed in seeds}
-        places = {key: self._saved(panel) for key, panel in (scores | drawn).items()}
+            self._keep_factors(name, tracks[0][0], max(track[-1] for track in tracks))
+        first, places = len(self.benchmarks), [self._shared(settings, index, keys, decisions) for decisions in tracks]
         for place, cell in enumerate(settings.cells):
             portfolio = Portfolio(
                 name=portfolio_name(name, cell.varied),
@@ -165,26 +169,42 @@ class _Prepared:
                 shown=place == 0,
             )
             self.portfolios.append(portfolio)
-            for model, label_days in (*keys, *(drawn if portfolio.shown else ())):
-                yield HoldTask(
-                    folder=str(self.files.folder),
-                    parts=str(self.parts),
-                    number=self._tasks,
-                    portfolio=portfolio.name,
-                    model=model,
-                    label_days=label_days,
-                    drawn=(model, label_days) in drawn,
-                    index=number,
-                    score=places[model, label_days],
-                    fill=settings.fill,
-                    constraints=tuple(one.model_dump_json() for one in cell.constraints),
-                    order=tuple(map(tuple, settings.order)),
-                    cost=settings.charged,
-                    objective=settings.objective,
-                    last=scored[-1],
-                    decisions=len(decisions),
-                )
-                self._tasks += 1
+            for model, label_days in places[0] if portfolio.shown else keys:
+                for track, decisions in enumerate(tracks):
+                    yield HoldTask(
+                        folder=str(self.files.folder),
+                        parts=str(self.parts),
+                        number=self._tasks,
+                        portfolio=portfolio.name,
+                        model=model,
+                        label_days=label_days,
+                        drawn=(model, label_days) not in keys,
+                        index=first + track,
+                        score=places[track][model, label_days],
+                        fill=settings.fill,
+                        constraints=tuple(one.model_dump_json() for one in cell.constraints),
+                        order=tuple(map(tuple, settings.order)),
+                        cost=settings.charged,
+                        objective=settings.objective,
+                        last=scored[-1],
+                        decisions=len(decisions),
+                    )
+                    self._tasks += 1
+
+    def _shared(
+        self, settings: Enhancement, index: Benchmark, keys: Sequence[Key], decisions: Sequence[int]
+    ) -> dict[Key, int]:
+        """Write what plans of these decisions may know; the numbers of their scores, of random ones too."""
+        number = len(self.benchmarks)
+        self.benchmarks.append(index)
+        ahead = self.files.market(settings.fill) if settings.tradability == "fill" else None
+        found = known_of(self.market, index, np.zeros((0, 0)), decisions, ahead)
+        self.files.save_known(number, found, index.returns)
+        days = list(decisions)
+        scores = {key: read_panel(self.scores, self.market.quotes.axes, *key)[days].astype(np.float32) for key in keys}
+        seeds = range(1, settings.random_scores + 1)
+        drawn: dict[Key, Array] = {(f"random {seed}", 0): _random(scores[keys[0]], seed) for seed in seeds}
+        return {key: self._saved(panel) for key, panel in (scores | drawn).items()}
 
     def _saved(self, panel: Array) -> int:
         """Write scores [decisions, symbols]; their number."""
@@ -213,24 +233,28 @@ class _Prepared:
         """The index; ConfigError where the data has no weights of it."""
         return index_of(self.market, index_lists(self.market.store, name, settings))
 
-    def _decisions(self, name: str, settings: Enhancement, scored: list[int], index: Benchmark) -> list[int]:
-        """The day numbers of decisions: every R-th day with scores from the first on that the index is known on."""
+    def _decisions(self, name: str, settings: Enhancement, scored: list[int], index: Benchmark) -> list[list[int]]:
+        """By track the day numbers of decisions: every R-th day with scores, from the first on that the index is known
+        on, and a day later by track."""
         lag = FILLS[settings.fill].lag
-        days = [day for day in scored if day >= index.first]
-        made = [day for day in days[:: settings.rebalance] if day + lag <= scored[-1] and day + lag > 0]
+        days = [day for day in scored if day >= index.first and day + lag > 0]
+        tracks = [
+            [day for day in days[track :: settings.rebalance] if day + lag <= scored[-1]]
+            for track in range(settings.tracks)
+        ]
         axes = self.market.quotes.axes
-        if not made:
-            reason = f"no list of {settings.index} is dated before the last days with scores"
+        if not all(tracks):
+            reason = f"no list of {settings.index} is dated before the last {settings.tracks} days with scores"
             raise ConfigError(f"enhancement.{name}.index", f"{reason}; leave it out, or score later days")
         if len(days) < len(scored):
-            first, date = axes.days[scored[0]], axes.days[made[0]]
+            first, date = axes.days[scored[0]], axes.days[tracks[0][0]]
             self.missing.append(
                 (
                     f"Enhancement {name} begins on {date}, not {first}: no list of {settings.index} is dated before.",
                     f"指数增强 {name} 始于 {date} 而非 {first}：此前没有 {settings.index} 的权重。",
                 )
             )
-        return made
+        return tracks
 
     def grid(self) -> Grid:
         """What was made, for the report."""
@@ -240,6 +264,7 @@ class _Prepared:
             models={name: tuple(dict.fromkeys(model for model, _ in keys)) for name, keys in self.keys.items()},
             label_days={name: tuple(dict.fromkeys(days for _, days in keys)) for name, keys in self.keys.items()},
             rebalance={name: one.rebalance for name, one in settings.items()},
+            tracks={name: one.tracks for name, one in settings.items()},
             fill={name: one.fill for name, one in settings.items()},
             cost={name: one.charged for name, one in settings.items()},
             random_scores={name: one.random_scores for name, one in settings.items()},

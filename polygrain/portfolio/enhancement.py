@@ -31,6 +31,8 @@ class Cell:
 class Enhancement(Spec):
     """Portfolios that hold an index within constraints and take the most score, every `rebalance` trading days.
 
+    `tracks`: 1, or as many as `rebalance`: then so many start a day apart, each with an equal part of the capital, and
+    are one portfolio, which depends on no day to start on.
     `index`: its name in index_weights. `models`, `label_days`: whose scores, all where empty; the first is shown.
     `ledger` keeps whole shares and fen and takes the fees of each day; without it the book is in fractions, and `cost`
     is per round trip: one excludes the other. `objective` adds risk and trading costs to the score, by Clarabel.
@@ -45,6 +47,7 @@ class Enhancement(Spec):
     models: list[str] = []
     label_days: list[int] = []
     rebalance: int = Field(default=5, ge=1)
+    tracks: int = Field(default=1, ge=1)
     fill: str = "t1_vwap"
     ledger: Ledger | None = None
     cost: Annotated[float, Field(ge=0)] | None = Field(
@@ -61,6 +64,8 @@ class Enhancement(Spec):
     def _consistent(self) -> Enhancement:
         if self.fill not in FILLS:
             raise ValueError(f"unknown fill {self.fill!r}; choose from {', '.join(FILLS)}")
+        if self.tracks not in (1, self.rebalance):
+            raise ValueError(f"tracks is {self.tracks}; choose 1, or {self.rebalance}, one for every day to start on")
         if (self.cost is None) == (self.ledger is None):
             raise ValueError("cost and ledger exclude each other: a ledger takes each day's fees; leave one out")
         check_names(self.constraints)
@@ -71,10 +76,11 @@ class Enhancement(Spec):
 
     @property
     def charged(self) -> float | Ledger:
-        """What trading costs: a rate a round trip, or the fees of an exact ledger."""
-        found = self.ledger if self.cost is None else self.cost
-        assert found is not None
-        return found
+        """What trading costs a track: a rate a round trip, or the fees of a ledger with its part of the capital."""
+        if self.cost is not None:
+            return self.cost
+        assert self.ledger is not None
+        return self.ledger.model_copy(update={"capital": self.ledger.capital / self.tracks})
 
     def _check_order(self) -> None:
         """Refuse a name in `order` that no constraint and no usual level has, or that is there twice."""
@@ -137,6 +143,7 @@ class Grid(Spec):
     models: dict[str, tuple[str, ...]]
     label_days: dict[str, tuple[int, ...]]
     rebalance: dict[str, int]
+    tracks: dict[str, int] = {}
     fill: dict[str, str]
     cost: dict[str, float | Ledger]
     random_scores: dict[str, int] = {}
