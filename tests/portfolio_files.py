@@ -27,7 +27,16 @@ ROWS = {
     "active": {"date": pl.Date, "kind": pl.String, "of": pl.String, "held": pl.Float64, "benchmark": pl.Float64},
     "prices": {"date": pl.Date, "part": pl.String, "price": pl.Float64, "binding": pl.Int32},
     "attribution": {"date": pl.Date, "source": pl.String, "of": pl.String, "value": pl.Float64},
+    "contributions": {"symbol": pl.String, "value": pl.Float64},
 }
+CONSTRAINTS: Sequence[Mapping[str, object]] = (
+    {"kind": "stock_deviation", "name": None, "limit": 0.005},
+    {"kind": "style_deviation", "name": None, "limits": {"size": 0.0}, "optional": False},
+    {"kind": "industry_deviation", "name": None, "limit": 0.0},
+    {"kind": "constituents", "name": None, "share": 0.0},
+    {"kind": "turnover", "name": None, "limit": 0.3},
+)
+ORDER = (("stock_deviation",), ("constituents",), ("industry_deviation",), ("style_deviation",), ("turnover",))
 CONFLICTS = ("style_deviation.size, turnover", "industry_deviation (bank), turnover given tradability (600000.SH (A))")
 
 
@@ -110,6 +119,11 @@ def _attribution(random: np.random.Generator, nav: Mapping[str, object]) -> Iter
             yield day, source, name, float(value)
 
 
+def _contributions(random: np.random.Generator) -> Iterator[tuple[str, float]]:
+    for number, value in enumerate(random.normal(0.0002, 0.003, 40)):
+        yield f"{600000 + number}.SH", float(value)
+
+
 def _tagged(key: Key, frame: pl.DataFrame) -> pl.DataFrame:
     return frame.select(*(pl.lit(value, TAGS[name]).alias(name) for name, value in zip(TAGS, key)), pl.all())
 
@@ -123,14 +137,20 @@ def write_portfolios(
     first: date = date(2024, 2, 1),
     seed: int = 11,
     missing: Sequence[tuple[str, str]] = (),
+    random_scores: int = 0,
+    **changes: object,
 ) -> Path:
     """The run's folder `portfolios`: by enhancement its index (or indices that are their own names), of every one 2
-    models × 2 labels × the combinations of `vary`, over `count` closes."""
+    models × 2 labels × the combinations of `vary`, over `count` closes; `random_scores` beside the shown one of each.
+
+    `changes` are settings of every enhancement in grid.json.
+    """
     names = dict(indices) if isinstance(indices, Mapping) else {index: index for index in indices}
     folder, random, days = run / "portfolios", np.random.default_rng(seed), weekdays(first, count)
     folder.mkdir(parents=True, exist_ok=True)
     decisions, listed = days[: count - 1 : 5], []
     frames: dict[str, list[pl.DataFrame]] = {}
+    drawn = np.random.default_rng(seed + 1)
     for name, index in names.items():
         market = random.normal(0.0004, 0.011, count - 1)
         cells = list(portfolios(name, index, vary))
@@ -145,20 +165,32 @@ def write_portfolios(
             }
             if cell["shown"]:
                 rows["attribution"] = _attribution(random, nav)
+                rows["contributions"] = _contributions(drawn)
             made = {"nav": pl.DataFrame(nav), "solves": pl.DataFrame(solves)}
             made |= {file: pl.DataFrame(list(found), ROWS[file], orient="row") for file, found in rows.items()}
             for file, frame in made.items():
                 frames.setdefault(file, []).append(_tagged(key, frame))
+        for number in range(1, random_scores + 1):
+            key = (str(cells[0]["name"]), f"random {number}", 0)
+            frames["nav"].append(_tagged(key, pl.DataFrame(_nav(drawn, days, market, -0.0001))))
+            frames["solves"].append(_tagged(key, pl.DataFrame(_solves(drawn, decisions))))
     for file, parts in frames.items():
         pl.concat(parts).write_parquet(folder / f"{file}.parquet")
-    grid = {
-        "portfolios": listed,
-        "models": dict.fromkeys(names, MODELS),
-        "label_days": dict.fromkeys(names, LABELS),
-        "rebalance": dict.fromkeys(names, 5),
-        "fill": dict.fromkeys(names, "t1_vwap"),
-        "cost": dict.fromkeys(names, 0.003),
-        "missing": missing,
+    settings = {
+        "models": MODELS,
+        "label_days": LABELS,
+        "rebalance": 5,
+        "tracks": 1,
+        "objective": None,
+        "fill": "t1_vwap",
+        "cost": 0.003,
+        "tradability": "known",
+        "constraints": CONSTRAINTS,
+        "order": ORDER,
+        "random_scores": random_scores,
+        **changes,
     }
+    by_name = {key: dict.fromkeys(names, value) for key, value in settings.items()}
+    grid = {"portfolios": listed, **by_name, "missing": missing}
     (folder / "grid.json").write_text(json.dumps(grid), "utf-8")
     return folder

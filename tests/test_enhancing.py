@@ -15,7 +15,9 @@ from polygrain import pipeline
 from polygrain.compute import pool
 from polygrain.config import load
 from polygrain.errors import ConfigError
+from polygrain.interop import read_scores
 from polygrain.pipeline import enhancing, holding
+from polygrain.pipeline.given import judge
 from polygrain.pipeline.holding import SCHEMAS, HoldTask, hold
 from polygrain.pipeline.market import Market
 from polygrain.portfolio.enhancement import Grid
@@ -215,6 +217,63 @@ def test_a_second_call_does_nothing_and_a_new_setting_all(run: Path, tmp_path: P
     after = files(enhanced(other, "enhancement.large.cost=0.006"))
     assert after["weights.parquet"] == before["weights.parquet"]
     assert after["nav.parquet"] != before["nav.parquet"]
+
+
+def test_what_the_grid_says_of_the_settings(run: Path) -> None:
+    grid = Grid.model_validate_json((run / "portfolios" / "grid.json").read_text())
+    settings = load(TINY).enhancement["large"]
+    # Of the portfolio that is shown: the first value of the list.
+    assert [one["kind"] for one in grid.constraints["large"]] == [one.kind for one in settings.constraints]
+    assert grid.constraints["large"][0]["limit"] == 0.02
+    assert grid.order["large"] == tuple(map(tuple, settings.order))
+    assert grid.tradability == {"large": "known"}
+
+
+def test_random_scores_stand_beside_the_shown_portfolio_alone(run: Path, tmp_path: Path) -> None:
+    portfolios = enhanced(copied(run, tmp_path), "enhancement.large.random_scores=2")
+    nav = pl.read_parquet(portfolios / "nav.parquet")
+    keys = nav.select("portfolio", "model", "label_days").unique(maintain_order=True).rows()
+    shown, other = "large:stock_deviation.limit=0.02", "large:stock_deviation.limit=0.04"
+    assert keys == [(shown, "ensemble", 5), (shown, "random 1", 0), (shown, "random 2", 0), (other, "ensemble", 5)]
+    ends = nav.filter(portfolio=shown).group_by("model").agg(pl.col("net").last())["net"]
+    assert ends.n_unique() == 3
+    grid = Grid.model_validate_json((portfolios / "grid.json").read_text())
+    assert (grid.models, grid.random_scores) == ({"large": ("ensemble",)}, {"large": 2})
+    for table in ("attribution", "contributions"):
+        assert pl.read_parquet(portfolios / f"{table}.parquet")["model"].unique().to_list() == ["ensemble"]
+
+
+def test_portfolios_that_the_config_has_no_more_are_removed(run: Path, tmp_path: Path) -> None:
+    other = copied(run, tmp_path)
+    experiment = load(TINY, ONE).model_copy(update={"enhancement": {}})
+
+    def again(last: str) -> dict[str, object]:
+        pipeline.run(experiment, folder=other, base=TINY.parent, last=last, progress=Lines(io.StringIO()))
+        stages: dict[str, object] = json.loads((other / "manifest.json").read_text())["stages"]
+        return stages
+
+    # A call that ends before the stage leaves them.
+    assert "enhance" in again("evaluate")
+    assert (other / "portfolios").is_dir()
+    assert "enhance" not in again("report")
+    assert not (other / "portfolios").exists()
+    assert 'id="enhancement"' not in (other / "report.html").read_text("utf-8")
+
+
+def test_portfolios_of_other_scores_are_removed(run: Path, tmp_path: Path) -> None:
+    experiment, folder = load(TINY, [*ONE, f"store={run.parent / 'store'}"]), tmp_path / "given"
+    table = pl.read_parquet(run / "scores.parquet").filter(model="ensemble")
+
+    def judged(sign: int, *, enhance: bool = False) -> None:
+        given = read_scores(table.with_columns(pl.col("score") * sign))
+        judge(experiment, given, folder=folder, base=tmp_path, progress=Lines(io.StringIO()), enhance=enhance)
+
+    judged(1, enhance=True)
+    before = files(folder / "portfolios")
+    judged(1)
+    assert files(folder / "portfolios") == before
+    judged(-1)
+    assert not (folder / "portfolios").exists()
 
 
 def test_what_the_data_does_not_have_is_refused(run: Path, tmp_path: Path) -> None:

@@ -32,13 +32,14 @@ NUMBERED = [
     "table8_csi500_all", "table9_csi500_80pct", "table10_csi500_by_year",
     "table11_csi1000_all", "table12_csi1000_80pct", "table13_csi1000_by_year",
 ]  # fmt: skip
+RANDOM = 3
 Rows = list[dict[str, object]]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_run(tmp_path_factory.mktemp("run") / "a", count=60)
-    write_portfolios(folder, missing=[("Style momentum is left out.", "略去动量。")])
+    write_portfolios(folder, missing=[("Style momentum is left out.", "略去动量。")], random_scores=RANDOM)
     return folder
 
 
@@ -303,7 +304,7 @@ def test_certificates_are_the_worst(run: Path, enhancements: Enhancements) -> No
     solves = pl.read_parquet(run / "portfolios" / "solves.parquet").to_dicts()
     for row in table:
         ours = [solve for solve in solves if solve["portfolio"].startswith(f"{row['enhancement']}:")]
-        assert (row["portfolios"], row["solves"]) == (8 * len(MODELS) * len(LABELS), len(ours))
+        assert (row["portfolios"], row["solves"]) == (8 * len(MODELS) * len(LABELS) + RANDOM, len(ours))
         assert row["infeasible"] == sum(solve["conflict"] is not None for solve in ours)
         for name in ("primal", "dual", "gap"):
             assert row[name] == max(solve[name] for solve in ours)
@@ -364,10 +365,17 @@ def test_the_page_shows_them_with_the_published_figures_beside(run: Path, html: 
         article = re.search(rf'<article id="{name}">.*?</article>', html, re.DOTALL)
         assert article is not None
         assert f'id="{name}-published"' in article[0]
-        assert "decided every 5 trading days" in article[0]
+        assert "2024-02-01 to 2025-12-31, 500 closes." in article[0]
+        assert "Real market; flaws of its data that are known: " in article[0]
+        assert '<a href="#enhancement-conventions">' in article[0]
         assert (run / "tables" / f"{name}.csv").is_file()
     assert html.count("By its figures it is") == 2
     assert '<a href="#enhancement">' in html
+    head = re.search(r'<ul class="conventions" id="enhancement-conventions">.*?</ul>', html, re.DOTALL)
+    assert head is not None
+    # Once at the head of the section, once among the page's conventions.
+    assert "decided every 5 trading days" in head[0]
+    assert html.count("decided every 5 trading days") == 2
     assert "Style momentum is left out." in html
     assert len(html.encode()) < 5_000_000
 
@@ -439,7 +447,87 @@ def test_the_first_screen_has_a_line_of_each(run: Path, html: str, enhancements:
     nav = rows(run, "nav")
     assert f"+{year_excess(nav):.1%} ± " in line.en
     (row,) = made(enhancements)["table10_csi500_by_year"].frame.filter(period="all").to_dicts()
-    assert f"tracking error {row['tracking_error']:.1%}, information ratio {row['information_ratio']:.2f}." in line.en
+    assert f"tracking error {row['tracking_error']:.1%}, information ratio {row['information_ratio']:.2f}; " in line.en
+    excesses = [year_excess(rows(run, "nav", model=f"random {n}", label_days=0)) for n in range(1, RANDOM + 1)]
+    gain = f"{sum(excesses) / RANDOM:+.1%} ± {deviation(excesses) / RANDOM**0.5:.1%}".replace("-", "−")
+    assert line.en.endswith(f"; 3 random scores: {gain}.")
+    assert line.zh.endswith(f"；3 组随机得分：{gain}。")
+
+
+def deviation(values: list[float]) -> float:
+    """Standard deviation of a sample."""
+    mean = sum(values) / len(values)
+    return (sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5
+
+
+def test_random_scores_are_one_row_of_means(run: Path, enhancements: Enhancements, html: str) -> None:
+    table = made(enhancements)["enhancement_csi500_figures"]
+    row = table.frame.to_dicts()[-1]
+    assert (row["label_days"], row["model"], table.beside) == (0, "3 random scores", ("3 random scores",))
+    every = [
+        (rows(run, "nav", model=name, label_days=0), rows(run, "solves", model=name, label_days=0))
+        for name in ("random 1", "random 2", "random 3")
+    ]
+    for figure, values in (
+        ("net", [year_excess(nav) for nav, _ in every]),
+        ("gross", [year_excess(nav, "gross") for nav, _ in every]),
+        ("turnover", [sum(day["turnover"] or 0 for day in nav) / 2 * 242 / (len(nav) - 1) for nav, _ in every]),
+        ("names", [sum(solve["names"] for solve in solves) / len(solves) for _, solves in every]),
+    ):
+        assert row[figure] == pytest.approx(sum(values) / 3)
+        assert row[f"{figure}_se"] == pytest.approx(deviation(values) / 3**0.5)
+    spread = deviation([year_excess(nav) for nav, _ in every])
+    assert row["net_std"] == pytest.approx(spread)
+    # An interval of a mean over draws would say nothing of other days.
+    assert row["low"] is row["high"] is None
+    article = re.search(r'<article id="enhancement_csi500_figures">.*?</article>', html, re.DOTALL)
+    assert article is not None
+    assert f"one’s excess has a standard deviation of {spread:.1%}." in article[0]
+    assert '<span class="zh" lang="zh-CN">3 组随机得分</span>' in article[0]
+    assert "For comparison" in article[0]
+    assert 'data-columns=\'["names", "names_se"]\'' in article[0]
+
+
+def test_one_random_score_has_no_error(tmp_path: Path) -> None:
+    write_portfolios(tmp_path, ["large"], count=11, vary={}, random_scores=1)
+    found = read(tmp_path)
+    table = made(found)["enhancement_large_figures"]
+    row = table.frame.to_dicts()[-1]
+    assert (row["model"], row["net"]) == ("1 random score", None)
+    assert not [column for column in table.frame.columns if column.endswith("_std")]
+    assert "standard deviation" not in table.said.en
+    (line,) = first_lines(found)
+    # Ten days are too few for a year's.
+    assert line.en.endswith(f"too few to annualise; 1 random score: {row['net_period']:+.1%}.".replace("-", "−"))
+
+
+def test_the_stocks_that_added_and_took_most(run: Path, enhancements: Enhancements, html: str) -> None:
+    table = made(enhancements)["enhancement_csi1000_contributions"]
+    assert table.keys == ("symbol",)
+    frame = pl.read_parquet(run / "portfolios" / "contributions.parquet").to_dicts()
+    shown = [row for row in frame if (row["model"], row["label_days"]) == (MODELS[0], LABELS[0])]
+    values = {row["symbol"]: row["value"] for row in shown if row["portfolio"].startswith("csi1000:")}
+    largest = sorted(values, key=lambda symbol: -abs(values[symbol]))[:10]
+    assert 0 < sum(values[symbol] < 0 for symbol in largest) < 10
+    largest.sort(key=lambda symbol: -values[symbol])
+    expected = {symbol: values[symbol] for symbol in largest}
+    expected["others"] = sum(value for symbol, value in values.items() if symbol not in largest)
+    expected["all"] = sum(values.values())
+    assert table.frame["symbol"].to_list() == list(expected)
+    assert table.frame["value"].to_list() == pytest.approx(list(expected.values()))
+    assert "The 10 largest of 40 stocks" in table.said.en
+    article = re.search(r'<article id="enhancement_csi1000_contributions">.*?</article>', html, re.DOTALL)
+    assert article is not None
+    assert f"{expected['all']:+.2%}".replace("-", "−") in article[0]
+    assert (run / "tables" / "enhancement_csi1000_contributions.csv").is_file()
+
+
+def test_every_table_says_how_of_what_and_when(enhancements: Enhancements) -> None:
+    for table in enhancement_tables(enhancements):
+        assert "2024-02-01 to 2025-12-31" in table.said.en
+        assert "2024-02-01 至 2025-12-31" in table.said.zh
+        # Two or three lines of the page.
+        assert len(table.said.en) < 400
 
 
 def test_conventions_name_the_constraints_and_the_order(enhancements: Enhancements) -> None:
@@ -449,9 +537,34 @@ def test_conventions_name_the_constraints_and_the_order(enhancements: Enhancemen
     assert "csi1000, csi500: decided" in english or "csi500, csi1000: decided" in english
     assert "filled at T+1 VWAP" in english
     assert "Costs: 0.30% per round trip" in english
-    assert "stock_deviation, style_deviation.size, industry_deviation, constituents, turnover" in english
-    assert "first turnover; style_deviation; " in english
-    assert "个股偏离、风格偏离（市值）" in chinese
+    assert "limits are stock deviation ± 0.5%, size neutral, industry neutral, turnover 30%." in english
+    assert (
+        "first turnover; then style_deviation (size); then industry_deviation; then constituents; then "
+        "stock_deviation. Σ w = 1, w ≥ 0 and what cannot be traded never do." in english
+    )
+    assert "所示组合的约束为个股偏离 ±0.5%，市值中性，行业中性，换手 30%。" in chinese
+    assert "依次放松换手率；风格偏离（市值）；行业偏离；成分股占比；个股偏离；满仓、" in chinese
+    assert "Random scores: the shown portfolio with scores drawn at random" in english
+
+
+def test_conventions_say_what_differs(tmp_path: Path) -> None:
+    folder = write_portfolios(tmp_path, ["a", "b"], count=11, vary={}, order=[["turnover"], ["constituents"]])
+    grid = json.loads((folder / "grid.json").read_text("utf-8"))
+    grid["tradability"]["b"], grid["constraints"]["b"], grid["cost"]["b"] = "fill", [], 0.0
+    (folder / "grid.json").write_text(json.dumps(grid), "utf-8")
+    english = [text.en for text in conventions(read(tmp_path))]
+    (known,) = (text for text in english if text.startswith("a: decided"))
+    (ahead,) = (text for text in english if text.startswith("b: decided"))
+    assert "which nobody knows then" in ahead
+    assert "which nobody knows then" not in known
+    assert "Costs: 0.00% per round trip, half of it on every yuan bought or sold." in english
+    assert "b: the shown portfolio’s limits are nothing else." in english
+    (order,) = (text for text in english if "give way" in text)
+    assert order.startswith("a, b: constraints that exclude each other give way by the least they can, first ")
+    assert (
+        "first constituents; then turnover. stock_deviation, style_deviation (size), industry_deviation, Σ w" in order
+    )
+    assert not [text for text in english if "Random" in text]
 
 
 def test_conventions_say_which_has_the_fees_of_a_ledger_and_which_no_costs(tmp_path: Path) -> None:
@@ -498,11 +611,22 @@ def test_names_are_no_markup(tmp_path: Path) -> None:
     assert linked.endswith(".csv")
 
 
+def changed(folder: Path, setting: str, value: object) -> None:
+    """Set one of the settings in grid.json."""
+    path = folder / "grid.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {setting: value}), "utf-8")
+
+
 @pytest.mark.parametrize(
     ("break_it", "said"),
     [
         (lambda folder: (folder / "grid.json").unlink(), r"grid\.json: the file is missing; rerun the enhance stage"),
         (lambda folder: (folder / "grid.json").write_text('{"portfolios": 1}'), r"grid\.json: portfolios: .*; rerun"),
+        (lambda folder: changed(folder, "order", {}), r"grid\.json: order: nothing is said of 'csi500'; rerun the"),
+        (
+            lambda folder: changed(folder, "constraints", {"csi500": [{"kind": "turnover"}]}),
+            r"grid\.json: limit: Field required; rerun the enhance stage",
+        ),
         (lambda folder: (folder / "nav.parquet").unlink(), r"nav\.parquet: the file is missing"),
         (lambda folder: (folder / "prices.parquet").write_bytes(b"PAR1"), r"prices\.parquet: is damaged"),
         (

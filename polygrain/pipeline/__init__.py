@@ -100,6 +100,7 @@ def run(
             write_config(experiment, job.folder / "config.toml")
             for name in STAGES:
                 if name == "enhance" and not experiment.enhancement:
+                    job.without_portfolios()
                     continue
                 made = job.stage(name)
                 if name == last:
@@ -330,7 +331,9 @@ class Job:
             self.manifest.facts["missing"] = [asdict(text) for text in judged.missing]
         return self.folder / outputs[0]
 
-    def enhance(self) -> Path:
+    @cached_property
+    def enhanced_from(self) -> str:
+        """Fingerprint of all that portfolios are made from."""
         settings = self.experiment.model_dump(mode="json", include={"enhancement", "exposures", "universe"})
         used = {one.kind for each in self.experiment.enhancement.values() for one in each.constraints}
         plugins: JSON = {**STYLES.hashes(STYLES), **CONSTRAINTS.hashes(used)}
@@ -338,13 +341,21 @@ class Job:
         solvers = ("highspy", "clarabel") if risky else ("highspy",)
         code: JSON = [code_fingerprint(*_JUDGES, "exposures", "portfolio"), *map(version, solvers)]
         scored = file_fingerprint(self.folder / "scores.parquet")
-        inputs = fingerprint([scored, settings, plugins, self.market.store.fingerprint(), code])
-        if self.manifest.current("enhance", inputs):
+        return fingerprint([scored, settings, plugins, self.market.store.fingerprint(), code])
+
+    def enhance(self) -> Path:
+        if self.manifest.current("enhance", self.enhanced_from):
             self.manifest.skip("enhance")
             return self.folder / enhancing.FOLDER
-        with self.manifest.stage("enhance", inputs, enhancing.files(self.experiment)):
-            enhancing.enhance(self.market, self.folder, inputs, self.workers, self.progress)
+        with self.manifest.stage("enhance", self.enhanced_from, enhancing.files(self.experiment)):
+            enhancing.enhance(self.market, self.folder, self.enhanced_from, self.workers, self.progress)
         return self.folder / enhancing.FOLDER
+
+    def without_portfolios(self) -> None:
+        """Remove an earlier call's portfolios, which the report would show."""
+        rmtree(self.folder / enhancing.FOLDER, ignore_errors=True)
+        if self.manifest.stages.pop("enhance", None) is not None:
+            self.manifest.write()
 
     def explain(self) -> Path:
         output = "explain.parquet"

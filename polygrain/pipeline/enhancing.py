@@ -267,6 +267,13 @@ class _Prepared:
             tracks={name: one.tracks for name, one in settings.items()},
             fill={name: one.fill for name, one in settings.items()},
             cost={name: one.charged for name, one in settings.items()},
+            tradability={name: one.tradability for name, one in settings.items()},
+            objective={name: one.objective for name, one in settings.items()},
+            constraints={
+                name: tuple(constraint.model_dump(mode="json") for constraint in one.cells[0].constraints)
+                for name, one in settings.items()
+            },
+            order={name: tuple(map(tuple, one.order)) for name, one in settings.items()},
             random_scores={name: one.random_scores for name, one in settings.items()},
             missing=tuple(self.missing),
         )

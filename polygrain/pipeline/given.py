@@ -97,6 +97,8 @@ def judge(
             job.stage("evaluate")
             if enhance:
                 job.stage("enhance")
+            elif not job.manifest.current("enhance", job.enhanced_from):
+                job.without_portfolios()
             return _report(job, given, placed)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from polygrain.decoding import ByKind
 from polygrain.execution.exact_book import Ledger
@@ -18,6 +18,8 @@ from polygrain.portfolio.constraint import CONSTRAINTS, Constraint
 from polygrain.portfolio.infeasible import ORDER
 from polygrain.portfolio.problem import check_names
 from polygrain.spec import Spec
+
+Tradable: TypeAlias = Literal["known", "fill"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Enhancement(Spec):
         default_factory=lambda given: None if given.get("ledger") else 0.003
     )
     objective: RiskObjective | None = None
-    tradability: Literal["known", "fill"] = "known"
+    tradability: Tradable = "known"
     constraints: list[Annotated[Constraint, ByKind(CONSTRAINTS)]] = []
     order: list[list[str]] = [list(level) for level in ORDER]
     vary: dict[str, Annotated[list[float], Field(min_length=1)]] = {}
@@ -135,17 +137,24 @@ class Portfolio(Spec):
 
 
 class Grid(Spec):
-    """All enhanced portfolios of a run: by enhancement the models, labels and settings; `missing` are sentences in
-    English and Chinese on what was left out. `cost` is a rate a round trip, or the ledger where an exact one was kept.
-    The models "random 1", "random 2", … of label 0 have `random_scores`."""
+    """All enhanced portfolios of a run: by enhancement the models, labels and settings.
+
+    `cost` is a rate a round trip, or the ledger where an exact one was kept. `constraints` are those of the portfolio
+    that is shown, with all their fields; `order` says what gives way last. The models "random 1", "random 2", … of
+    label 0 have `random_scores`. `missing` are sentences in English and Chinese on what was left out.
+    """
 
     portfolios: tuple[Portfolio, ...]
     models: dict[str, tuple[str, ...]]
     label_days: dict[str, tuple[int, ...]]
     rebalance: dict[str, int]
-    tracks: dict[str, int] = {}
+    tracks: dict[str, int]
     fill: dict[str, str]
     cost: dict[str, float | Ledger]
+    tradability: dict[str, Tradable]
+    objective: dict[str, RiskObjective | None]
+    constraints: dict[str, tuple[dict[str, JsonValue], ...]]
+    order: dict[str, tuple[tuple[str, ...], ...]]
     random_scores: dict[str, int] = {}
     missing: tuple[tuple[str, str], ...] = ()
 

@@ -13,8 +13,8 @@ import plotly.graph_objects as go
 from polygrain.report.bars import A_YEAR, Bars, bar_figure, bars_of
 from polygrain.report.facts import ModelFacts
 from polygrain.report.figures import LEG_TITLES, SELECTION_TITLES, Group, Looks, label, layout, line, looks
+from polygrain.report.published import published
 from polygrain.report.results import SELECTIONS
-from polygrain.report.views import published
 
 Row = Mapping[str, float | int | str]
 Shown = tuple[str, frozenset[str], go.Figure]

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from polygrain.evaluation import statistics
 from polygrain.portfolio.enhancement import Portfolio
+from polygrain.report import enhancement_notes as notes
 from polygrain.report.enhancements import EnhancedIndex, Enhancements
 from polygrain.report.results import Navs
 from polygrain.report.rows import Row, annualised_excess, is_whole_year
@@ -104,7 +105,8 @@ def _table(
             rows += [row] if len(row) > 2 else []
     columns = [_column(span, cell) for span in sorted(spans, key=spans.__getitem__) for cell in _in_order(cells)]
     titled = (f"{numbered_title(name)}{titles[0]}", titles[1])
-    return table_of(name, *titled, [*columns, *(f"{column}_se" for column in columns)], rows)
+    said = notes.grid(enhancements, each)
+    return table_of(name, *titled, [*columns, *(f"{column}_se" for column in columns)], rows, said=said)
 
 
 def numbered_title(name: str) -> str:

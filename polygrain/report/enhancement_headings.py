@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from polygrain.report.enhancement_grid import FULL, INDUSTRY, STOCK, YTD
 from polygrain.report.titles import SOURCES, STYLES, setting_title, year_title
@@ -23,7 +24,7 @@ _YEAR = (
 )
 _EXCESS, _RISK, _HELD = ("Excess a year", "年化超额"), ("Against the index", "相对指数"), ("Holdings", "持仓")
 _FIGURES = (
-    Heading("net", "after costs", "费后", "percent", *_EXCESS, error="net_se"),
+    Heading("net", "after costs", "费后", "percent", *_EXCESS),
     Heading("low", "95% from", "95% 下限", "percent", *_EXCESS),
     Heading("high", "to", "上限", "percent", *_EXCESS),
     Heading("gross", "before costs", "费前", "percent", *_EXCESS),
@@ -66,6 +67,7 @@ _CERTIFICATES = (
 _KNOWN = {
     "by_year": _YEAR,
     "figures": _FIGURES,
+    "contributions": (Heading("value", "Contribution", "贡献", "hundredths"),),
     "exposures": _EXPOSURES,
     "infeasible": _INFEASIBLE,
     "certificates": _CERTIFICATES,
@@ -81,6 +83,10 @@ def enhancement_headings(name: str, columns: Sequence[str]) -> list[Heading]:
         if known is None:
             return [_grid_heading(column) for column in columns if not column.endswith("_se")]
         shown = [heading for heading in known if heading.column in columns]
+        if known is _FIGURES:
+            # Of a model the net excess has one, of random scores every figure.
+            errors = {column.removesuffix("_se"): column for column in columns if column.endswith("_se")}
+            shown = [replace(each, error=errors.get(each.column, "")) for each in shown]
     annual = [heading for heading in shown if not heading.column.endswith("_period")]
     yearly = {f"{heading.column}_period" for heading in annual}
     return [heading for heading in shown if heading.column not in yearly]

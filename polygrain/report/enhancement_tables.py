@@ -1,34 +1,27 @@
-"""Tables 10 and 13, and what else is said of index-enhanced portfolios: how they fare, what their excess is from, what
-they hold against the index, which constraints gave way, how well the optima are proven."""
+"""Tables 10 and 13, and what else is said of index-enhanced portfolios: what their excess is from, what they hold
+against the index, which constraints gave way, how well the optima are proven."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date
 
-import numpy as np
 import polars as pl
 
 from polygrain.evaluation import excess, statistics
-from polygrain.evaluation.bootstrap import mean_interval
+from polygrain.report import enhancement_notes as notes
 from polygrain.report.enhancement_grid import file_name, grid_tables, numbered_title, numbers
-from polygrain.report.enhancements import KEY, EnhancedIndex, Enhancements, Held, Key, of
+from polygrain.report.enhancement_models import figures, shown_keys
+from polygrain.report.enhancement_titles import of_all_models, of_one_model
+from polygrain.report.enhancements import KEY, EnhancedIndex, Enhancements, floats, mean_of, of
 from polygrain.report.results import Navs
-from polygrain.report.rows import Row, annualised_excess, is_whole_year
+from polygrain.report.rows import Row, annualised_excess, finite, is_whole_year
 from polygrain.report.tables import Table, table_of
-from polygrain.report.titles import setting_title
-from polygrain.report.words import Text
-from polygrain.store.panel import Array
 
-ALL = "all"
-_SEED = 1
+ALL, OTHERS = "all", "others"
+_MOST_STOCKS = 10
 YEAR_FIGURES = ("excess", "max_drawdown", "tracking_error", "information_ratio", "monthly_win_rate")
-FIGURES = (
-    *("net", "net_se", "low", "high", "gross", "net_period", "gross_period"),
-    *("tracking_error", "information_ratio", "max_drawdown", "monthly_win_rate"),
-    *("turnover", "cash", "names", "covered"),
-)
 _LAST_SOURCES = ("selection", "trading", "cash", "cost")
 _BRACKETS = re.compile(r"\s*\([^()]*\)")
 
@@ -40,7 +33,7 @@ def by_year(enhancements: Enhancements, each: EnhancedIndex) -> Table:
     rows.append(_period_row(ALL, navs, each.rebalance))
     named = numbers(enhancements).get(each.name)
     name = file_name(each.called, None if named is None else named[2], "by_year")
-    shown, shown_zh = _told(each)
+    shown, shown_zh = of_one_model(each)
     title = f"{numbered_title(name)}{each.called} enhanced by year, after costs: {shown}"
     columns = (*YEAR_FIGURES, "excess_se", "excess_gross")
     return table_of(
@@ -50,27 +43,8 @@ def by_year(enhancements: Enhancements, each: EnhancedIndex) -> Table:
         columns,
         rows,
         keys=("period",),
+        said=notes.by_year(enhancements, each),
     )
-
-
-def _told(each: EnhancedIndex) -> tuple[str, str]:
-    """Which portfolio is shown: its model, label and settings, in both languages."""
-    _, model, label_days = each.key
-    label = [Text(f"{label_days}-day label", f"{label_days} 日标签")] if label_days else []
-    return _joined([Text(model, model), *label, *_settings(each)])
-
-
-def _named(each: EnhancedIndex) -> tuple[str, str]:
-    """The enhancement and the shown portfolio's settings, whatever the model, in both languages."""
-    return _joined([Text(f"{each.called} enhanced", f"{each.called} 指数增强"), *_settings(each)])
-
-
-def _settings(each: EnhancedIndex) -> list[Text]:
-    return [setting_title(key, value) for key, value in each.shown.varied.items()]
-
-
-def _joined(said: Sequence[Text]) -> tuple[str, str]:
-    return ", ".join(text.en for text in said), "，".join(text.zh for text in said)
 
 
 def _years(days: Sequence[date]) -> dict[str, slice]:
@@ -90,7 +64,7 @@ def _period_row(name: str, navs: Navs, rebalance: int) -> Row:
     def over(leg: str) -> float | None:
         return annualised_excess(navs, leg) if whole else statistics.period_excess(navs.leg(leg), benchmark)
 
-    return _finite(
+    return finite(
         {
             "period": name,
             "excess": over("net"),
@@ -104,70 +78,14 @@ def _period_row(name: str, navs: Navs, rebalance: int) -> Row:
     )
 
 
-def figures(enhancements: Enhancements, each: EnhancedIndex) -> Table:
-    """How the shown portfolio fares with every model and label: excess, risk, turnover, what it holds."""
-    rows = [_figures(enhancements, each, key) for key in _shown_keys(enhancements, each)]
-    named, named_zh = _named(each)
-    name = file_name(each.called, None, "figures")
-    return table_of(name, f"{named}: every model, after costs", f"{named_zh}：各模型（费后）", FIGURES, rows)
-
-
-def _shown_keys(enhancements: Enhancements, each: EnhancedIndex) -> Iterator[Key]:
-    for label_days in each.label_days:
-        for model in each.models:
-            if (each.shown.name, model, label_days) in enhancements.held:
-                yield each.shown.name, model, label_days
-
-
-def _figures(enhancements: Enhancements, each: EnhancedIndex, key: Key) -> Row:
-    held, solves = enhancements.held[key], of(enhancements.solves, key)
-    navs, row = held.navs, {"label_days": key[2], "model": key[1], **interval(held, each.rebalance)}
-    row |= {
-        "gross": annualised_excess(navs, "gross"),
-        **{f"{leg}_period": statistics.period_excess(navs.leg(leg), navs.benchmark) for leg in ("net", "gross")},
-        "tracking_error": excess.tracking_error(navs.net, navs.benchmark),
-        "information_ratio": excess.information_ratio(navs.net, navs.benchmark, whole_year=False),
-        "max_drawdown": statistics.max_drawdown(excess.cumulative_excess(navs.net, navs.benchmark)),
-        "monthly_win_rate": excess.monthly_win_rate(navs.net, navs.benchmark, navs.days),
-        "turnover": excess.annual_turnover(navs.turnover[:, 1:]),
-        # Before the first fill all is cash.
-        "cash": float(held.cash[1:].mean()),
-        "names": _mean(solves["names"]),
-        "covered": _mean(solves["covered"]),
-    }
-    return _finite(row)
-
-
-def interval(held: Held, rebalance: int) -> Row:
-    """A year's excess after costs, its Newey-West error, and its 95% interval: as far from it as the mean daily excess'
-    own, by the circular block bootstrap, times 242. All None below 120 days."""
-    navs = held.navs
-    net = annualised_excess(navs, "net")
-    if net is None:
-        return dict.fromkeys(("net", "net_se", "low", "high"))
-    daily = statistics.daily_excess(navs.net, navs.benchmark)[0]
-    found = mean_interval(daily, 3 * rebalance, _SEED)
-    low, high = (net + statistics.DAYS_A_YEAR * (end - found.mean) for end in (found.low, found.high))
-    error = statistics.DAYS_A_YEAR * statistics.newey_west(daily, 3 * rebalance)[1]
-    return _finite({"net": net, "net_se": error, "low": low, "high": high})
-
-
-def _mean(values: pl.Series) -> float:
-    return float(_numbers(values).mean()) if len(values) else np.nan
-
-
-def _numbers(values: pl.Series) -> Array:
-    return values.cast(pl.Float64).fill_null(np.nan).to_numpy()
-
-
 def attribution(enhancements: Enhancements, each: EnhancedIndex) -> Table | None:
     """What the shown portfolio's excess is from, with every model: daily contributions added up, times 242 / n.
 
     Below 120 days they are added up alone, as `_period`.
     """
     rows, columns = list[Row](), dict[str, None]()
-    for key in _shown_keys(enhancements, each):
-        found = _contributions(of(enhancements.attribution, key))
+    for key in shown_keys(enhancements, each):
+        found = _by_source(of(enhancements.attribution, key))
         if found:
             days = len(enhancements.held[key].navs.days) - 1
             scale = statistics.DAYS_A_YEAR / days if days >= statistics.LEAST_DAYS else None
@@ -180,18 +98,41 @@ def attribution(enhancements: Enhancements, each: EnhancedIndex) -> Table | None
     middle = [column for column in columns if column not in ("industry", *_LAST_SOURCES)]
     ordered = [c for c in ("industry", *middle, *_LAST_SOURCES) if c in columns]
     name = file_name(each.called, None, "attribution")
-    named, named_zh = _named(each)
+    named, named_zh = of_all_models(each)
     title, title_zh = f"{named}: what the excess is from", f"{named_zh}：超额归因"
     every = ["excess", *ordered]
-    return table_of(name, title, title_zh, [*every, *(f"{column}_period" for column in every)], rows)
+    columns_of_both = [*every, *(f"{column}_period" for column in every)]
+    return table_of(name, title, title_zh, columns_of_both, rows, said=notes.attribution(enhancements, each))
 
 
-def _contributions(frame: pl.DataFrame) -> dict[str, float]:
+def _by_source(frame: pl.DataFrame) -> dict[str, float]:
     """Sums over days by source, each style on its own; all of them together are the excess."""
     named = pl.when(pl.col("source") == "style").then("style_" + pl.col("of")).otherwise(pl.col("source"))
     sums = frame.group_by(named.alias("source"), maintain_order=True).agg(pl.col("value").sum())
     found = {str(source): float(value) for source, value in sums.iter_rows()}
     return found | {"excess": sum(found.values())} if found else {}
+
+
+def contributions(enhancements: Enhancements, each: EnhancedIndex) -> Table | None:
+    """The stocks that added most to the shown portfolio's excess and took most from it, the others, and the sum."""
+    found = of(enhancements.contributions, each.key)
+    if found.is_empty():
+        return None
+    largest = found.sort(pl.col("value").abs(), descending=True, maintain_order=True).head(_MOST_STOCKS)
+    largest = largest.sort("value", descending=True, maintain_order=True)
+    total, shown = float(found["value"].sum()), float(largest["value"].sum())
+    rows: list[Row] = [{"symbol": symbol, "value": value} for symbol, value in largest["symbol", "value"].iter_rows()]
+    rows += [{"symbol": OTHERS, "value": total - shown}, {"symbol": ALL, "value": total}]
+    told, told_zh = of_one_model(each)
+    return table_of(
+        file_name(each.called, None, "contributions"),
+        f"{each.called} enhanced: the stocks that added and took most, {told}",
+        f"{each.called} 指数增强：贡献最大的个股，{told_zh}",
+        ("value",),
+        rows,
+        keys=("symbol",),
+        said=notes.contributions(enhancements, each, found.height, largest.height),
+    )
 
 
 def exposures(enhancements: Enhancements, each: EnhancedIndex) -> Table | None:
@@ -208,18 +149,19 @@ def exposures(enhancements: Enhancements, each: EnhancedIndex) -> Table | None:
         earning = earnings.get((kind, name))
         whole = earning is not None and days >= statistics.LEAST_DAYS
         row: Row = {"kind": str(kind), "of": str(name or kind)}
-        row |= {column: _mean(part[column]) for column in ("held", "benchmark", "active")}
-        row |= {"least": float(_numbers(part["active"]).min()), "largest": float(_numbers(part["active"]).max())}
+        row |= {column: mean_of(part[column]) for column in ("held", "benchmark", "active")}
+        row |= {"least": float(floats(part["active"]).min()), "largest": float(floats(part["active"]).max())}
         row["contribution"] = statistics.DAYS_A_YEAR / days * earning if whole and earning is not None else None
-        rows.append(_finite(row | {"contribution_period": earning}))
+        rows.append(finite(row | {"contribution_period": earning}))
     order = {"style": 0, "industry": 1}
     rows.sort(key=lambda row: order.get(str(row["kind"]), 2))
     columns = ("held", "benchmark", "active", "least", "largest", "contribution", "contribution_period")
     name = file_name(each.called, None, "exposures")
-    shown, shown_zh = _told(each)
+    shown, shown_zh = of_one_model(each)
     title = f"{each.called} enhanced: the targets against the index, {shown}"
     title_zh = f"{each.called} 指数增强：目标权重与指数之差，{shown_zh}"
-    return table_of(name, title, title_zh, columns, rows, keys=("kind", "of"))
+    said = notes.exposures(enhancements, each)
+    return table_of(name, title, title_zh, columns, rows, keys=("kind", "of"), said=said)
 
 
 def infeasible(enhancements: Enhancements, each: EnhancedIndex) -> Table | None:
@@ -253,7 +195,8 @@ def infeasible(enhancements: Enhancements, each: EnhancedIndex) -> Table | None:
     title = f"{each.called} enhanced: dates without a solution, by the constraints in conflict"
     title_zh = f"{each.called} 指数增强：无解的日期，按相互冲突的约束"
     columns = ("dates", "solves", "share", "amount", "largest")
-    return table_of(name, title, title_zh, columns, rows, keys=("conflict", "part"))
+    said = notes.infeasible(enhancements, each)
+    return table_of(name, title, title_zh, columns, rows, keys=("conflict", "part"), said=said)
 
 
 def cause(conflict: str) -> str:
@@ -272,11 +215,14 @@ def certificates(enhancements: Enhancements) -> Table | None:
         rows.append(row | {"infeasible": solves.height - solves["conflict"].null_count()})
     columns = ("portfolios", "solves", "infeasible", "primal", "dual", "gap")
     title, title_zh = "How well the optima are proven: worst residuals and gap", "最优性证明：最大残差与间隙"
-    return table_of("enhancement_certificates", title, title_zh, columns, rows, keys=("enhancement",)) if rows else None
+    if not rows:
+        return None
+    said = notes.certificates(enhancements)
+    return table_of("enhancement_certificates", title, title_zh, columns, rows, keys=("enhancement",), said=said)
 
 
 def _worst(values: pl.Series) -> float | None:
-    return float(_numbers(values).max()) if len(values) else None
+    return float(floats(values).max()) if len(values) else None
 
 
 def enhancement_tables(enhancements: Enhancements) -> list[Table]:
@@ -284,7 +230,7 @@ def enhancement_tables(enhancements: Enhancements) -> list[Table]:
     made = [*grid_tables(enhancements), *(by_year(enhancements, each) for each in enhancements.listed)]
     made.sort(key=lambda table: _number(table.name))
     for each in enhancements.listed:
-        more = (make(enhancements, each) for make in (figures, attribution, exposures, infeasible))
+        more = (make(enhancements, each) for make in (figures, attribution, contributions, exposures, infeasible))
         made += [table for table in more if table is not None]
     proven = certificates(enhancements)
     return made if proven is None else [*made, proven]
@@ -293,7 +239,3 @@ def enhancement_tables(enhancements: Enhancements) -> list[Table]:
 def _number(name: str) -> int:
     number = numbered_title(name).removeprefix("Table ").removesuffix(" · ")
     return int(number) if number else 99
-
-
-def _finite(row: Row) -> Row:
-    return {key: None if isinstance(cell, float) and not np.isfinite(cell) else cell for key, cell in row.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,10 @@ from pydantic import ValidationError
 
 from polygrain.errors import DataError
 from polygrain.execution.exact_book import Ledger
-from polygrain.portfolio.enhancement import Grid, Portfolio
+from polygrain.portfolio.conic import RiskObjective
+from polygrain.portfolio.constraint import Constraint
+from polygrain.portfolio.enhancement import Grid, Portfolio, Tradable
+from polygrain.report.limits import Foreign, decoded
 from polygrain.report.results import Case, Navs, blaming, checked
 from polygrain.report.words import Text
 from polygrain.store.panel import Array
@@ -20,6 +23,10 @@ from polygrain.store.panel import Array
 FOLDER, STAGE = "portfolios", "enhance"
 KEY = ("portfolio", "model", "label_days")
 Key = tuple[str, str, int]
+_SETTINGS = (
+    *("models", "label_days", "rebalance", "tracks", "fill", "cost"),
+    *("tradability", "objective", "constraints", "order"),
+)
 _NAV = ("date", "gross", "net", "benchmark", "cash", "turnover")
 _COLUMNS = {
     "solves": ("date", "primal", "dual", "gap", "names", "covered", "conflict"),
@@ -27,6 +34,7 @@ _COLUMNS = {
     "active": ("date", "kind", "of", "held", "benchmark"),
     "prices": ("date", "part", "price", "binding"),
     "attribution": ("date", "source", "of", "value"),
+    "contributions": ("symbol", "value"),
 }
 
 
@@ -42,8 +50,9 @@ class Held:
 @dataclass(frozen=True)
 class EnhancedIndex:
     """What a configuration calls an enhancement: a portfolio for each combination of what varies, for each model and
-    label. The first of all of these is the one that is shown where there is room for one. `called` is what titles and
-    files call it: its index, where it is the only one on it, else its name."""
+    label. The first of all of these is the one that is shown where there is room for one; `constraints` are its, and
+    `order` says what gives way last. `called` is what titles and files call it: its index, where it is the only one on
+    it, else its name."""
 
     name: str
     called: str
@@ -52,8 +61,14 @@ class EnhancedIndex:
     models: tuple[str, ...]
     label_days: tuple[int, ...]
     rebalance: int
+    tracks: int
     fill: str
     cost: float | Ledger
+    tradability: Tradable
+    objective: RiskObjective | None
+    order: tuple[tuple[str, ...], ...]
+    constraints: tuple[Constraint | Foreign, ...]
+    random_scores: int
 
     @property
     def shown(self) -> Portfolio:
@@ -66,6 +81,11 @@ class EnhancedIndex:
         return (self.shown.name, self.models[0], self.label_days[0])
 
     @property
+    def random_keys(self) -> Iterator[Key]:
+        """The shown portfolio of scores drawn at random."""
+        return ((self.shown.name, f"random {number}", 0) for number in range(1, self.random_scores + 1))
+
+    @property
     def case(self) -> Case:
         """Whose scores that portfolio follows."""
         return Case(self.models[0], self.label_days[0], self.rebalance, self.fill, self.index)
@@ -74,7 +94,7 @@ class EnhancedIndex:
 @dataclass(frozen=True)
 class Enhancements:
     """A run's enhancements, their portfolios by `KEY`, and the files beside them: `solves` and `relaxed` of all
-    portfolios, `active`, `prices` and `attribution` of those that are shown. `missing` is what could not be made."""
+    portfolios, the others of those that are shown. `missing` is what could not be made."""
 
     listed: tuple[EnhancedIndex, ...]
     held: Mapping[Key, Held]
@@ -83,6 +103,7 @@ class Enhancements:
     active: pl.DataFrame
     prices: pl.DataFrame
     attribution: pl.DataFrame
+    contributions: pl.DataFrame
     missing: tuple[Text, ...]
 
 
@@ -96,9 +117,8 @@ def read_enhancements(run: Path) -> Enhancements | None:
     folder = run / FOLDER
     if not folder.is_dir():
         return None
-    grid = _grid(folder / "grid.json")
+    grid, every = _grid(folder / "grid.json")
     held = _held(folder / "nav.parquet")
-    every = _enhancements(grid)
     listed = tuple(enhancement for enhancement in every if enhancement.key in held)
     shown = [enhancement.shown.name for enhancement in listed]
     said = [Text(en, zh) for en, zh in grid.missing]
@@ -107,21 +127,25 @@ def read_enhancements(run: Path) -> Enhancements | None:
     return Enhancements(listed, held, **frames, missing=tuple(said))
 
 
-def _grid(path: Path) -> Grid:
+def _grid(path: Path) -> tuple[Grid, list[EnhancedIndex]]:
     if not path.is_file():
         raise DataError(str(path), f"the file is missing; rerun the {STAGE} stage")
     try:
         grid = Grid.model_validate_json(path.read_bytes())
+        _check(path, grid)
+        return grid, _enhancements(grid)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise DataError(str(path), f"{where}: {first['msg']}; rerun the {STAGE} stage") from error
+
+
+def _check(path: Path, grid: Grid) -> None:
     for portfolio in grid.portfolios:
-        for name in ("models", "label_days", "rebalance", "fill", "cost"):
-            if getattr(grid, name).get(portfolio.enhancement) in (None, ()):
+        for name in _SETTINGS:
+            if portfolio.enhancement not in getattr(grid, name):
                 said = f"{name}: nothing is said of {portfolio.enhancement!r}; rerun the {STAGE} stage"
                 raise DataError(str(path), said)
-    return grid
 
 
 def _enhancements(grid: Grid) -> list[EnhancedIndex]:
@@ -129,9 +153,25 @@ def _enhancements(grid: Grid) -> list[EnhancedIndex]:
     made = []
     for name, index in indices.items():
         cells = tuple(portfolio for portfolio in grid.portfolios if portfolio.enhancement == name)
-        rule = (grid.models[name], grid.label_days[name], grid.rebalance[name], grid.fill[name], grid.cost[name])
-        called = index if list(indices.values()).count(index) == 1 else name
-        made.append(EnhancedIndex(name, called, index, cells, *rule))
+        made.append(
+            EnhancedIndex(
+                name=name,
+                called=index if list(indices.values()).count(index) == 1 else name,
+                index=index,
+                portfolios=cells,
+                models=grid.models[name],
+                label_days=grid.label_days[name],
+                rebalance=grid.rebalance[name],
+                tracks=grid.tracks[name],
+                fill=grid.fill[name],
+                cost=grid.cost[name],
+                tradability=grid.tradability[name],
+                objective=grid.objective[name],
+                order=grid.order[name],
+                constraints=tuple(map(decoded, grid.constraints[name])),
+                random_scores=grid.random_scores.get(name, 0),
+            )
+        )
     return made
 
 
@@ -146,7 +186,7 @@ def _read(folder: Path, name: str, shown: list[str] | None) -> pl.DataFrame:
     frame = checked(path, (*KEY, *_COLUMNS[name]), STAGE)
     with blaming(path, STAGE):
         wanted = frame if shown is None else frame.filter(pl.col("portfolio").is_in(shown))
-        return wanted.collect().sort(*KEY, "date", maintain_order=True)
+        return wanted.collect().sort(*KEY, _COLUMNS[name][0], maintain_order=True)
 
 
 def _held(path: Path) -> dict[Key, Held]:
@@ -156,11 +196,17 @@ def _held(path: Path) -> dict[Key, Held]:
     found = {}
     for (portfolio, model, label_days), part in parts.items():
         if part.height > 1:
-            gross, net, benchmark, cash, turnover = (_values(part, name) for name in _NAV[1:])
+            gross, net, benchmark, cash, turnover = (floats(part[name]) for name in _NAV[1:])
             panels = (panel[None] for panel in (gross, net, benchmark, turnover, np.full(part.height, np.nan)))
             found[str(portfolio), str(model), int(label_days)] = Held(Navs(tuple(part["date"]), *panels), cash)
     return found
 
 
-def _values(frame: pl.DataFrame, column: str) -> Array:
-    return frame[column].cast(pl.Float64).fill_null(np.nan).to_numpy()
+def floats(values: pl.Series) -> Array:
+    """A column's values, NaN where there is none."""
+    return values.cast(pl.Float64).fill_null(np.nan).to_numpy()
+
+
+def mean_of(values: pl.Series) -> float:
+    """Mean of a column, NaN of an empty one."""
+    return float(floats(values).mean()) if len(values) else np.nan

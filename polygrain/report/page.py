@@ -25,7 +25,7 @@ from polygrain.report.bars import A_YEAR
 from polygrain.report.conventions import conventions_line, conventions_line_zh
 from polygrain.report.enhancement_figures import enhancement_figures
 from polygrain.report.enhancement_headings import enhancement_headings
-from polygrain.report.enhancement_said import conventions, first_lines
+from polygrain.report.enhancement_said import conventions, data_line, first_lines
 from polygrain.report.enhancement_tables import enhancement_tables
 from polygrain.report.enhancements import Enhancements, read_enhancements
 from polygrain.report.facts import ReportFacts
@@ -187,11 +187,15 @@ def render(template: str, content: Mapping[str, object], groups: Sequence[Group]
 
 @dataclass(frozen=True)
 class Enhanced:
-    """Index-enhanced portfolios as the page shows them: lines for its first screen, tables, groups of figures."""
+    """Index-enhanced portfolios as the page shows them: lines for its first screen, tables, groups of figures.
+
+    `data` is of one line, under each table; the conventions and the data's flaws stand above them all.
+    """
 
     lines: tuple[Text, ...]
     views: tuple[View, ...]
     conventions: tuple[Text, ...]
+    data: Text
     missing: tuple[Text, ...]
     tables: tuple[Table, ...]
     groups: tuple[Group, ...]
@@ -201,11 +205,11 @@ def _enhanced(enhancements: Enhancements | None, facts: ReportFacts) -> Enhanced
     """Nothing of it where the run has none."""
     if enhancements is None or not enhancements.listed:
         missing = () if enhancements is None else enhancements.missing
-        return Enhanced((), (), (), missing, (), ())
+        return Enhanced((), (), (), Text(""), missing, (), ())
     made = tuple(enhancement_tables(enhancements))
     views = tuple(view(table, facts, enhancement_headings) for table in made)
     said, groups = conventions(enhancements), tuple(enhancement_figures(enhancements, facts))
-    return Enhanced(first_lines(enhancements), views, said, enhancements.missing, made, groups)
+    return Enhanced(first_lines(enhancements), views, said, data_line(facts), enhancements.missing, made, groups)
 
 
 def page(

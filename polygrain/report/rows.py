@@ -193,3 +193,8 @@ def year_row(navs: Navs, rebalance: int) -> Row:
     row["annualised"], row["annualised_net"] = annual, annualised_excess(navs, "net")
     row["annualised_se"] = None if annual is None else statistics.DAYS_A_YEAR * error
     return row
+
+
+def finite(row: Row) -> Row:
+    """The row with None for every figure that is no number."""
+    return {key: None if isinstance(cell, float) and not np.isfinite(cell) else cell for key, cell in row.items()}

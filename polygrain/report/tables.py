@@ -23,6 +23,7 @@ from polygrain.report.rows import (
     rank_ic_year_row,
     year_row,
 )
+from polygrain.report.words import Text
 
 PERIODS = {5: "weekly", 10: "biweekly"}
 FILLS = ("t0_close", "t1_vwap", "t1_open", "t1_close")
@@ -30,13 +31,15 @@ MULTI = ("mixed", "ensemble")
 # Whatever is judged, in the order of the tables.
 JUDGED = ("single", *MULTI, "residual", "given")
 MODELS = ("label_days", "model")
+NOTHING = Text("")
 
 
 @dataclass(frozen=True)
 class Table:
     """A table of the report: `name` is its file, `frame` holds the `keys` and one column per figure.
 
-    The last of the keys names a row, those before it the block that it stands in.
+    The last of the keys names a row, those before it the block that it stands in. `said` are conventions of its own;
+    the rows `beside` are there to compare the others with.
     """
 
     name: str
@@ -44,6 +47,8 @@ class Table:
     title_zh: str
     frame: pl.DataFrame
     keys: tuple[str, ...] = MODELS
+    said: Text = NOTHING
+    beside: tuple[str, ...] = ()
 
 
 def table_of(
@@ -54,11 +59,13 @@ def table_of(
     rows: Sequence[Row],
     *,
     keys: tuple[str, ...] = MODELS,
+    said: Text = NOTHING,
+    beside: tuple[str, ...] = (),
 ) -> Table:
     """A table of these columns; what a row does not have, or has beside them, is null or left out."""
     schema: dict[str, type[pl.DataType]] = {key: pl.Int32 if key == "label_days" else pl.String for key in keys}
     schema |= dict.fromkeys(columns, pl.Float64)
-    return Table(name, title, title_zh, pl.DataFrame(rows, schema=schema), keys)
+    return Table(name, title, title_zh, pl.DataFrame(rows, schema=schema), keys, said, beside)
 
 
 def in_order(models: Sequence[ModelFacts], kinds: Sequence[str]) -> list[ModelFacts]:

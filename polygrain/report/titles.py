@@ -57,7 +57,9 @@ _ROWS = {
     "of": ("Exposure to", "暴露"),
     "part": ("What gave way", "放松的约束"),
     "enhancement": ("Enhancement", "指数增强"),
+    "symbol": ("Stock", "股票"),
 }
+_SUMS = {"others": Text("the others", "其余"), "all": Text("all together", "合计")}
 
 
 def row_heading(key: str) -> Text:
@@ -71,6 +73,8 @@ def row_title(key: str, name: str) -> Text:
         return Text("all", "全部") if name == "all" else Text(*year_title(name))
     if key == "part":
         return part_title(name)
+    if key == "symbol":
+        return _SUMS.get(name, Text(name))
     return Text(*STYLES.get(name, (name,))) if key == "of" else Text(name)
 
 

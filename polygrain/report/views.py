@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib.resources import files
 from itertools import groupby
 from statistics import NormalDist
 
 import polars as pl
 
 from polygrain.report.facts import ReportFacts
+from polygrain.report.published import of_whom, published
 from polygrain.report.tables import MODELS, Table
 from polygrain.report.titles import STYLES, block_title, row_heading, row_title, year_title
-from polygrain.report.words import Text, numbered
+from polygrain.report.words import Text, chinese, numbered
 
 TWO_SIDED = 1.96
 
@@ -84,7 +82,7 @@ class Block:
 @dataclass(frozen=True)
 class View:
     """A table ready for the template; `groups` are (title, title_zh, columns spanned), `rows` stands above their names,
-    `keys` are as in the table; `note` says what it is of, where its title does not."""
+    `keys` and `said` are as in the table; `note` says what it is of, where its title does not."""
 
     name: str
     title: str
@@ -94,6 +92,7 @@ class View:
     blocks: tuple[Block, ...]
     rows: Text
     keys: tuple[str, ...]
+    said: Text
     published: View | None = None
     note: Text | None = None
 
@@ -255,6 +254,7 @@ def number(value: float | None, form: str) -> str:
         "percent": f"{value:.1%}",
         "signed": f"{value:+.3f}",
         "signed_percent": f"{value:+.1%}",
+        "hundredths": f"{value:+.2%}",
         "count": f"{value:,.0f}",
         "amount": f"{value:.4f}",
         "residual": f"{value:.0e}",
@@ -262,11 +262,20 @@ def number(value: float | None, form: str) -> str:
     return text.replace("-", "−")
 
 
+_ERROR_FORMS = {
+    "percent": "percent",
+    "signed_percent": "percent",
+    "share": "percent",
+    "ratio": "ratio",
+    "count": "tenths",
+}
+
+
 def _cell(row: dict[str, float | None], heading: Heading) -> Cell:
     value, error = row.get(heading.column), row.get(heading.error) if heading.error else None
     far = value is not None and error is not None and abs(value) > heading.threshold * error
     spread = row.get(heading.spread) if heading.spread else None
-    form = "percent" if heading.form.endswith("percent") else "ic"
+    form = _ERROR_FORMS.get(heading.form, "ic")
     return Cell(
         number(value, heading.form),
         tuple(_finite(row.get(column)) for column in heading.columns),
@@ -287,10 +296,17 @@ def _block(
     models: Sequence[str],
     facts: ReportFacts | None,
     shown: Sequence[Heading],
+    beside: Sequence[str],
 ) -> Block:
     roles = {} if facts is None else {facts.headline: "headline", facts.naive: "naive", facts.oracle: "naive"}
+    roles |= dict.fromkeys(beside, "naive")
     lines = tuple(
-        Line(model, Text(model), roles.get(model, ""), tuple(_cell(row, heading) for heading in shown))
+        Line(
+            model,
+            Text(model, chinese(model) if model in beside else ""),
+            roles.get(model, ""),
+            tuple(_cell(row, heading) for heading in shown),
+        )
         for model, row in zip(models, rows)
     )
     if label_days:
@@ -302,14 +318,16 @@ def _block(
     return Block((label_days,), "Over labels", "跨标签平均", lines)
 
 
-def _blocks(frame: pl.DataFrame, facts: ReportFacts | None, shown: Sequence[Heading]) -> tuple[Block, ...]:
+def _blocks(table: Table, facts: ReportFacts | None, shown: Sequence[Heading]) -> tuple[Block, ...]:
+    frame = table.frame
     numbers = frame.select(pl.exclude("label_days", "model")).to_dicts()
     rows = zip(frame["label_days"], frame["model"], numbers)
     blocks = []
-    naive = None if facts is None else facts.naive
-    for (label_days, _), part in groupby(rows, key=lambda row: (int(row[0]), row[1] == naive)):
+    apart = table.beside if facts is None else (facts.naive, *table.beside)
+    for (label_days, _), part in groupby(rows, key=lambda row: (int(row[0]), row[1] in apart)):
         lines = list(part)
-        blocks.append(_block(label_days, [line[2] for line in lines], [line[1] for line in lines], facts, shown))
+        models = [line[1] for line in lines]
+        blocks.append(_block(label_days, [line[2] for line in lines], models, facts, shown, table.beside))
     return tuple(blocks)
 
 
@@ -345,37 +363,10 @@ def view_of(table: Table, facts: ReportFacts | None, shown: Sequence[Heading]) -
     groups = []
     for (group, group_zh), part in groupby(shown, key=lambda heading: (heading.group, heading.group_zh)):
         groups.append((group, group_zh, len(list(part))))
-    blocks = _blocks(table.frame, facts, shown) if table.keys == MODELS else _named_blocks(table, shown)
+    blocks = _blocks(table, facts, shown) if table.keys == MODELS else _named_blocks(table, shown)
+    titles = (table.title, table.title_zh)
     rows = row_heading(table.keys[-1])
-    return View(table.name, table.title, table.title_zh, tuple(shown), tuple(groups), blocks, rows, table.keys)
-
-
-@cache
-def published() -> dict[str, list[dict[str, float | int | str]]]:
-    """The tables of R88 as published, by name."""
-    content: dict[str, list[dict[str, float | int | str]]] = json.loads(
-        files("polygrain.report").joinpath("published.json").read_text("utf-8")
-    )
-    return content
-
-
-# Found by their figures, which tables 8 and 11 hold too; the captions say otherwise.
-_HELD = {
-    "table10_csi500_by_year": ("ensemble1_biagru", "the ensemble", "集成"),
-    "table13_csi1000_by_year": ("ensemble_biagru", "80% constituents", "成分股占比 80%"),
-}
-
-
-def _of_whom(name: str) -> Text | None:
-    """Which portfolio a published table is of, where it does not say so itself."""
-    if name not in _HELD:
-        return None
-    model, caption, caption_zh = _HELD[name]
-    return Text(
-        f"By its figures it is {model}, 10-day label, industry neutral, stock ± 1%, all stocks; its caption says "
-        f"{caption}.",
-        f"由数值可知为 {model}，10 日标签，行业中性，个股 ±1%，全市场选股；原表题作{caption_zh}。",
-    )
+    return View(table.name, *titles, tuple(shown), tuple(groups), blocks, rows, table.keys, table.said)
 
 
 def view(table: Table, facts: ReportFacts, chosen: Headings = headings) -> View:
@@ -385,5 +376,5 @@ def view(table: Table, facts: ReportFacts, chosen: Headings = headings) -> View:
     if rows is None or facts.simulated:
         return made
     of_theirs = replace(table, title="R88, 2017-01-03 to 2023-07-31", title_zh="研报原值", frame=pl.DataFrame(rows))
-    theirs = replace(_view(of_theirs, None, chosen), note=_of_whom(table.name))
+    theirs = replace(_view(of_theirs, None, chosen), note=of_whom(table.name))
     return replace(made, published=theirs)

@@ -85,6 +85,7 @@ _WORDS = {
     "train": "训练",
     "score": "打分",
     "evaluate": "评价",
+    "enhance": "指数增强",
     "explain": "归因",
 }
 # What a pattern's groups hold is given in Chinese where there is any: parts of a sentence stand here too.
@@ -99,6 +100,7 @@ _PATTERNS = [
         (r"(\w+), base bar (\w+)", "{}，基础 K 线 {}"),
         (r"(\d\d:.+): (\d+) minutes", "{}，共 {} 分钟"),
         (r"(\d+) trading days", "{} 个交易日"),
+        (r"(\d+) random scores?", "{} 组随机得分"),
         *NOTES,
     )
 ]
