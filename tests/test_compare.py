@@ -16,6 +16,7 @@ import numpy as np
 import plotly.offline
 import polars as pl
 import pytest
+from portfolio_files import MODELS, write_portfolios
 from reference_report import facts, models, values, write_run
 from test_report_page import PAYLOADS, Page
 
@@ -137,6 +138,58 @@ def test_a_run_is_no_different_from_its_copy(folders: list[Path], tmp_path: Path
     assert 'class="strong' not in page
     assert "Nothing in what the runs say of their data, dates and configuration." in page
     assert marked(same) == []
+
+
+def test_enhanced_portfolios_by_loops(tmp_path: Path) -> None:
+    runs = [made_up(tmp_path / name, seed=seed, name=name) for name, seed in (("old", 1), ("new", 2), ("none", 3))]
+    write_portfolios(runs[0], ["csi500", "large"], count=40, vary={}, seed=1)
+    # It begins later, rebalances less often, and calls its shown portfolio otherwise.
+    vary = {"stock_deviation.limit": (0.01, 0.02)}
+    write_portfolios(runs[1], ["csi500"], count=40, vary=vary, seed=2, first=date(2024, 2, 8), rebalance=10)
+    found = compare([runs[2], *runs[:2]])
+    assert [pair.block for pair in found.enhanced] == [("old", "new", "csi500")] * 4
+    legs = []
+    for run, portfolio in zip(runs, ("csi500", "csi500:stock_deviation.limit=0.01")):
+        nav = pl.read_parquet(run / "portfolios" / "nav.parquet").filter(
+            portfolio=portfolio, model=MODELS[1], label_days=10
+        )
+        legs.append({day: (net, index) for day, net, index in nav.select("date", "net", "benchmark").iter_rows()})
+    days = [day for day in legs[0] if day in legs[1]]
+    assert len(days) == 35
+    excess = [nav[days[-1]][0] / nav[days[0]][0] - nav[days[-1]][1] / nav[days[0]][1] for nav in legs]
+    daily = [[nav[b][0] / nav[a][0] - nav[b][1] / nav[a][1] for a, b in pairwise(days)] for nav in legs]
+    gaps = [ours - theirs for theirs, ours in zip(*daily)]
+    pair = found.enhanced[-1]
+    assert (pair.row["model"], pair.row["label_days"], pair.row["days"]) == (MODELS[1], 10, 34)
+    assert (pair.first, pair.last, pair.lag) == (days[0].isoformat(), days[-1].isoformat(), 30)
+    assert pair.row["shown_net_period_base"] == pytest.approx(excess[0])
+    assert pair.row["shown_net_period"] == pytest.approx(excess[1])
+    assert pair.row["shown_net_period_difference"] == pytest.approx(excess[1] - excess[0])
+    assert pair.row["shown_net_period_difference_se"] == pytest.approx(34 * error_of_mean(gaps, 30))
+    write(found, tmp_path / "c.html")
+    page = (tmp_path / "c.html").read_text("utf-8")
+    assert "csi500 enhanced: new less old" in page
+    assert f"{days[0]} 至 {days[-1]}。" in page
+    assert "csi500 enhanced: new less old" in "\n".join(lines(found))
+    frame = pl.read_csv(tmp_path / "c_enhancement.csv")
+    assert frame.select("base", "run", "enhancement").unique().rows() == [("old", "new", "csi500")]
+    assert frame["shown_net_period"][-1] == pytest.approx(excess[1])
+
+
+def test_enhanced_portfolios_are_no_different_from_their_copy(tmp_path: Path) -> None:
+    one = made_up(tmp_path / "one")
+    write_portfolios(one, ["large"], count=40, vary={})
+    same = compare([one, copytree(one, tmp_path / "two")])
+    assert len(same.enhanced) == 4
+    for pair in same.enhanced:
+        assert [value for key, value in pair.row.items() if "_difference" in key] == [0.0] * 4
+
+
+def test_runs_without_portfolios_have_no_table_of_them(comparison: Comparison, tmp_path: Path) -> None:
+    assert comparison.enhanced == ()
+    write(comparison, tmp_path / "c.html")
+    assert not (tmp_path / "c_enhancement.csv").exists()
+    assert 'id="enhancement"' not in (tmp_path / "c.html").read_text("utf-8")
 
 
 def test_a_clear_difference_is_marked(folders: list[Path], tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +16,15 @@ import plotly.graph_objects as go
 import polars as pl
 
 from polygrain.errors import DataError
-from polygrain.evaluation import statistics
 from polygrain.report.answers import threshold
+from polygrain.report.compare_enhanced import EnhancedPair, enhanced_frame, enhanced_pairs, enhanced_views
 from polygrain.report.conventions import conventions_line, conventions_line_zh, pairs_line, pairs_line_zh
+from polygrain.report.enhancements import read_enhancements
 from polygrain.report.facts import FILE, ReportFacts
 from polygrain.report.figures import LEG_TITLES, SELECTION_TITLES, Figure, Group, label, layout, line, looks, rounded
 from polygrain.report.page import csv_bytes, manifest_text, render, score_span
-from polygrain.report.results import SELECTIONS, Case, Evaluation, Navs, read_evaluation
+from polygrain.report.paired import LEGS_ZH, paired_excess
+from polygrain.report.results import SELECTIONS, Case, Evaluation, read_evaluation
 from polygrain.report.rows import FACTOR_COLUMNS, Row, common, compared, factor_row, seed_std
 from polygrain.report.tables import JUDGED, Table, cases, in_order, table_of
 from polygrain.report.views import Heading, View, view, view_of
@@ -34,8 +35,10 @@ from polygrain.store.panel import Array
 KINDS = (*JUDGED, "oracle", "naive")
 _BASE, _RUN, _DIFFERENCE = ("base", "基线"), ("this run", "本组"), ("difference", "之差")
 _SELECTIONS_ZH = {"top10pct": "前 10% ", "top100": "前 100 只"}
-_LEGS_ZH = {"gross": "区间超额（费前）", "net": "区间超额（费后）"}
-_ON_TERMINAL = ("dates", "rank_ic_base", "rank_ic", "rank_ic_difference", "periods", "top10pct_net_period_difference")
+_ON_TERMINAL = (
+    *("dates", "rank_ic_base", "rank_ic", "rank_ic_difference", "periods", "top10pct_net_period_difference"),
+    *("days", "shown_net_period_base", "shown_net_period", "shown_net_period_difference"),
+)
 
 
 @dataclass(frozen=True)
@@ -78,10 +81,12 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs, the first one the base; their pairs; by run what stands in no pair; and (key, value by run) that differ."""
+    """Runs, the first one the base; their pairs; those of index-enhanced portfolios; by run what stands in no pair; and
+    (key, value by run) that differ."""
 
     runs: tuple[Run, ...]
     pairs: tuple[Pair, ...]
+    enhanced: tuple[EnhancedPair, ...]
     alone: tuple[tuple[Case, ...], ...]
     differing: tuple[tuple[str, tuple[str, ...]], ...]
 
@@ -166,30 +171,6 @@ def _read(folders: Sequence[Path]) -> tuple[Run, ...]:
     )
 
 
-def _on(navs: Navs, days: set[date]) -> Navs:
-    """The NAVs at some of the closes."""
-    kept = [day in days for day in navs.days]
-    panels = (navs.gross, navs.net, navs.benchmark, navs.turnover, navs.participation)
-    return Navs(tuple(sorted(days)), *(panel[:, kept] for panel in panels))
-
-
-def _excess(base: Navs, run: Navs, selection: str, lag: int) -> Row:
-    """Excess of both from the first to the last close that both have, and its difference with its standard error."""
-    days = set(base.days) & set(run.days)
-    row: Row = {}
-    if len(days) < 2:
-        return row
-    theirs, ours = _on(base, days), _on(run, days)
-    for leg in _LEGS_ZH:
-        name = f"{selection}_{leg}_period"
-        left, right = (statistics.period_excess(navs.leg(leg), navs.benchmark) for navs in (ours, theirs))
-        daily = [statistics.daily_excess(navs.leg(leg), navs.benchmark).mean(axis=0) for navs in (ours, theirs)]
-        error = statistics.paired_difference(daily[0], daily[1], lag)[1]
-        row |= {f"{name}_base": right, name: left, f"{name}_difference": left - right}
-        row[f"{name}_difference_se"] = (len(days) - 1) * error if np.isfinite(error) else None
-    return row
-
-
 def _pair(base: Run, run: Run, case: Case) -> Pair | None:
     ours, theirs = run.evaluation.rank_ic[case.key], base.evaluation.rank_ic[case.key]
     lag = 3 * case.rebalance
@@ -211,7 +192,7 @@ def _pair(base: Run, run: Run, case: Case) -> Pair | None:
     for selection in SELECTIONS:
         navs = [each.evaluation.navs(case, selection) for each in (base, run)]
         if navs[0] is not None and navs[1] is not None:
-            row |= _excess(navs[0], navs[1], selection, lag)
+            row |= paired_excess(navs[0], navs[1], selection, lag)
     return Pair(base, run, case, tuple(day.isoformat() for day in days), np.cumsum(left - right), row)
 
 
@@ -239,7 +220,8 @@ def compare(folders: Sequence[Path]) -> Comparison:
             )
     keys = dict.fromkeys(key for run in runs for key in run.said)
     said = [(key, tuple(run.said.get(key, "–") for run in runs)) for key in keys]
-    return Comparison(runs, tuple(pairs), alone, tuple(pair for pair in said if len(set(pair[1])) > 1))
+    enhanced = enhanced_pairs([(run.name, read_enhancements(folder)) for run, folder in zip(runs, folders)])
+    return Comparison(runs, tuple(pairs), enhanced, alone, tuple(pair for pair in said if len(set(pair[1])) > 1))
 
 
 def _headings(bound: float) -> list[Heading]:
@@ -252,7 +234,7 @@ def _headings(bound: float) -> list[Heading]:
         Heading("rank_ic_difference", *_DIFFERENCE, "difference", *ic, error="rank_ic_difference_se", threshold=bound),
     ]
     for selection, title in SELECTION_TITLES.items():
-        for leg, leg_zh in _LEGS_ZH.items():
+        for leg, leg_zh in LEGS_ZH.items():
             name = f"{selection}_{leg}_period"
             group = (f"{title} excess, {LEG_TITLES[leg]}", f"{_SELECTIONS_ZH[selection]}{leg_zh}")
             shown.append(Heading(f"{name}_base", *_BASE, "percent", *group))
@@ -339,6 +321,8 @@ def lines(comparison: Comparison) -> Iterator[str]:
             yield f"SIMULATED market: {run.name}. Nothing here says how a model does on a real market."
     for shown, conventions, _ in _views(comparison, "*"):
         yield from ("", shown.title, *_text(shown), conventions)
+    for shown, said in enhanced_views(comparison.enhanced):
+        yield from ("", shown.title, *_text(shown), said.en)
     for shown, *_ in _alone(comparison):
         yield from ("", f"Not paired, {shown.title}, on its own dates", *_text(shown))
     yield from ("", "What differs" if comparison.differing else "Nothing differs in what the runs say of themselves.")
@@ -348,23 +332,29 @@ def lines(comparison: Comparison) -> Iterator[str]:
 
 
 def write(comparison: Comparison, path: Path) -> None:
-    """Write the comparison as one HTML page, and its pairs as a CSV beside it, of the same name.
+    """Write the comparison as one HTML page, and its pairs as a CSV beside it, of the same name; those of
+    index-enhanced portfolios as NAME_enhancement.csv.
 
     Errors: DataError where the path is no .html or cannot be written.
     """
     if path.suffix != ".html":
         raise DataError("--out", f"{path} must end in .html; the table goes beside it as .csv")
+    enhanced = path.with_name(f"{path.stem}_enhancement.csv")
     content = {
         "runs": comparison.runs,
         "simulated": [run.name for run in comparison.runs if run.facts.simulated],
         "tables": list(_views(comparison, "bold")),
+        "enhanced": list(enhanced_views(comparison.enhanced)),
         "alone": list(_alone(comparison)),
         "differing": comparison.differing,
         "notes": comparison.notes,
         "csv": path.with_suffix(".csv").name,
+        "enhanced_csv": enhanced.name,
     }
     html = render("compare.html", content, [_figures(comparison)])
     names = pl.DataFrame([{"base": pair.base.name, "run": pair.run.name} for pair in comparison.pairs])
     frame = _table(comparison.pairs, _headings(comparison.threshold)).frame
     commit_bytes(path.with_suffix(".csv"), csv_bytes(pl.concat([names, frame], how="horizontal")))
+    if comparison.enhanced:
+        commit_bytes(enhanced, csv_bytes(enhanced_frame(comparison.enhanced)))
     commit_bytes(path, html.encode())
