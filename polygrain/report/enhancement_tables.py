@@ -141,8 +141,9 @@ def exposures(enhancements: Enhancements, each: EnhancedIndex) -> Table | None:
     found = of(enhancements.active, each.key).with_columns((pl.col("held") - pl.col("benchmark")).alias("active"))
     if found.is_empty():
         return None
-    earned = of(enhancements.attribution, each.key).group_by("source", "of").agg(pl.col("value").sum())
-    earnings = {(source, name): value for source, name, value in earned.iter_rows()}
+    # In the order of dates: otherwise threads add up in another order each time, and the last bit differs.
+    earned = of(enhancements.attribution, each.key).group_by("source", "of", maintain_order=True)
+    earnings = {(source, name): value for source, name, value in earned.agg(pl.col("value").sum()).iter_rows()}
     days = len(enhancements.held[each.key].navs.days) - 1
     rows = list[Row]()
     for (kind, name), part in found.partition_by("kind", "of", as_dict=True, maintain_order=True).items():
@@ -174,13 +175,14 @@ def infeasible(enhancements: Enhancements, each: EnhancedIndex) -> Table | None:
     causes = solves.filter(pl.col("conflict").is_not_null()).select(
         *KEY, "date", pl.col("conflict").map_elements(cause, return_dtype=pl.String)
     )
-    amounts = enhancements.relaxed.filter(cells).group_by(*KEY, "date", "part").agg(pl.col("amount").sum())
-    found = causes.join(amounts, on=[*KEY, "date"], how="inner")
+    gave_way = enhancements.relaxed.filter(cells).group_by(*KEY, "date", "part", maintain_order=True)
+    amounts = gave_way.agg(pl.col("amount").sum())
+    found = causes.join(amounts, on=[*KEY, "date"], how="inner", maintain_order="left_right")
     if found.is_empty():
         return None
     ours = pl.all_horizontal(*(pl.col(name) == value for name, value in zip(KEY, each.key)))
     rows = (
-        found.group_by("conflict", "part")
+        found.group_by("conflict", "part", maintain_order=True)
         .agg(
             ours.sum().cast(pl.Float64).alias("dates"),
             pl.len().cast(pl.Float64).alias("solves"),
