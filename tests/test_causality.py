@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,14 +35,6 @@ PARTS = 2
 EVERY = 4
 # Fewer bars, and those of an hour and of half an hour still hold as many base bars as in a whole day.
 HOUR, MORNING = Session(segments=("09:30-10:30",)), Session(segments=("09:30-11:30",))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _unsynced() -> Iterator[None]:
-    """Nothing here is about a power cut, and waiting for the disk would take more than half of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda handle: None)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -102,15 +102,31 @@ def test_a_run_s_own_scores_are_judged_alike_bit_for_bit(runs: Path) -> None:
         assert_frame_equal(ours, theirs, check_exact=True)
 
 
-@pytest.mark.parametrize("layout", ["alphalens", "qlib", "long"])
-@pytest.mark.parametrize("ending", ["parquet", "csv"])
-def test_what_is_written_for_others_is_judged_alike_bit_for_bit(
-    runs: Path, layout: str, ending: str, command: Callable[..., tuple[int, str, str]]
-) -> None:
+def written(runs: Path, layout: str, ending: str, command: Callable[..., tuple[int, str, str]]) -> Path:
+    """The file in which the model `day` goes to others."""
     file = runs / f"{layout}-{ending}.{ending}"
     code, out, _ = command("scores", str(runs / "tiny"), "--format", layout, "--out", str(file), "--model", "day")
     assert (code, out) == (0, f"day (5 days): {file}\n")
-    folder = judged(runs, file, f"written-{file.name}")
+    return file
+
+
+@pytest.mark.parametrize("layout", ["alphalens", "qlib", "long"])
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_what_is_written_for_others_comes_back_bit_for_bit(
+    runs: Path, layout: str, ending: str, command: Callable[..., tuple[int, str, str]]
+) -> None:
+    file = written(runs, layout, ending, command)
+    ours, theirs = (place(read_scores(scores), market(runs)).scores for scores in (file, own(runs, "day")))
+    assert ours.keys() == theirs.keys() == {("score", 0)}
+    # Text has as many digits as single precision needs.
+    assert np.isfinite(ours["score", 0]).any()
+    assert ours["score", 0].astype(np.float32).tobytes() == theirs["score", 0].astype(np.float32).tobytes()
+
+
+def test_what_is_written_for_others_is_judged_alike_bit_for_bit(
+    runs: Path, command: Callable[..., tuple[int, str, str]]
+) -> None:
+    folder = judged(runs, written(runs, "qlib", "csv", command), "written")
     for name in ("rank_ic", "nav"):
         ours, theirs = (pl.read_parquet(run / f"{name}.parquet") for run in (folder, runs / "tiny"))
         assert_frame_equal(

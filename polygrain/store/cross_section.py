@@ -44,18 +44,23 @@ def _median(ascending: Array, count: Array) -> Array:
 
 
 def _median_distance(ascending: Array, count: Array, centre: Array) -> Array:
-    """Per row the median distance to `centre` of the first `count` entries.
+    """Per row the median distance to `centre` of the first `count` entries; those behind them are infinite.
 
     The k + 1 nearest entries lie side by side. They start at the first place from which the farthest to the right is at
     least as far as the farthest to the left, or one before it; that place is found by halving. What is next nearest
     then lies beside them.
     """
 
+    # Nothing lies before the first entry, and nothing from the last on: both are endlessly far.
+    beyond = np.full((len(ascending), 1), np.inf)
+    flat = np.hstack([-beyond, ascending, beyond, beyond]).ravel()
+    start = np.arange(len(ascending)) * (ascending.shape[1] + 3) + 1
+
     def right(place: Array) -> Array:
-        return np.where(place < count, _at(ascending, np.minimum(place, count - 1)) - centre, np.inf)
+        return np.asarray(flat.take(start + place) - centre)
 
     def left(place: Array) -> Array:
-        return np.where(place >= 0, centre - _at(ascending, np.maximum(place, 0)), np.inf)
+        return np.asarray(centre - flat.take(start + place))
 
     k = (count - 1) // 2
     low, high = np.zeros_like(count), count - k
