@@ -35,7 +35,9 @@ ENSEMBLES_OF_THE_RUN = {
 def test_every_network_from_bars_to_the_tables(tmp_path: Path) -> None:
     changes = [f"network.{name}={settings}" for name, settings in NETWORKS_OF_THE_RUN.items()]
     changes += [f"ensemble.{name}={settings}" for name, settings in ENSEMBLES_OF_THE_RUN.items()]
-    experiment = load(TINY, ["workers=1", "label.days=[5, 2]", "protocol.max_epochs=1", "protocol.refit=60", *changes])
+    # One fold and one universe, on a short stretch: every network and ensemble goes through all stages with it.
+    changes += ["source.days=90", "protocol.refit=60", "protocol.max_epochs=1", 'evaluation.universes={all="all"}']
+    experiment = load(TINY, ["workers=1", "label.days=[5, 2]", *changes])
     assert {network.kind for network in experiment.network.values()} == set(NETWORKS)
     assert {ensemble.kind for ensemble in experiment.ensemble.values()} == set(ENSEMBLES)
     folder = tmp_path / "run"
