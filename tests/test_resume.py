@@ -102,8 +102,8 @@ def forks() -> Iterator[Forks]:
         yield loaded
 
 
-def fork(forks: Forks, run: Path) -> Running:
-    return forks.spawn(new_log(run), *command(run, 1))
+def fork(forks: Forks, run: Path, workers: int = 1) -> Running:
+    return forks.spawn(new_log(run), *command(run, workers))
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,7 @@ def test_kills_at_random_moments_leave_no_trace(forks: Forks, runs: list[Path], 
 
 def test_workers_end_with_their_run(forks: Forks, runs: list[Path], tmp_path: Path) -> None:
     control, run = whole(runs[0]), tmp_path / "run"
-    running = spawn(run, 2)
+    running = fork(forks, run, 2)
     assert Moment("features of", 0.02).await_it(running, run)
     working = workers(running)
     os.kill(running.pid, signal.SIGKILL)  # the run alone: its workers get no signal from here
@@ -160,7 +160,7 @@ def test_workers_end_with_their_run(forks: Forks, runs: list[Path], tmp_path: Pa
     assert len(working) == 2
     assert gone(working, 10)
 
-    running = spawn(run, 2)
+    running = fork(forks, run, 2)
     assert Moment("checkpoints", 0.1).await_it(running, run)
     working = workers(running)
     os.killpg(running.pid, signal.SIGINT)  # as Ctrl-C does; what it finds in its workers' hands it kills
