@@ -91,7 +91,8 @@ def exposures(store: Store, quotes: Quotes, members: Array, settings: Exposures)
     settings.check(store)
     needed = {need for style in STYLES.values() for need in style.needs} - {CAP, AMOUNT}
     wanted = {*needed, *_SHARES, *settings.columns.values()} | ({settings.cap} if settings.cap else set())
-    columns = {name: carried(panel) for name, panel in daily_panels(store, quotes.axes, sorted(wanted)).items()}
+    panels = daily_panels(store, quotes.axes, sorted(wanted))
+    columns = {name: carried(panels.pop(name)) for name in list(panels)}
     cap, notes = _cap(quotes, columns, settings)
     given = Inputs(quotes, members, columns, cap)
     groups = industries(store.table("industries"), quotes.axes, _listed(quotes), settings.industry_groups)

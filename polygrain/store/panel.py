@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+_COLUMNS = 256
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,15 @@ def trailing_mean(values: Array, rows: int, least: int) -> Array:
 
     What is added up in which order depends on `rows` alone: a running total would carry the rounding of rows long past.
     """
-    present = np.isfinite(values)
-    total, count = _trailing_sum(np.where(present, values, 0.0), rows), _trailing_sum(present.astype(np.int16), rows)
-    return np.where(count >= least, total / np.maximum(count, 1), np.nan)
+    means = np.empty(values.shape)
+    # Some columns at a time: the sums of all would take six times the memory of what they are of.
+    for start in range(0, values.shape[1], _COLUMNS):
+        columns = slice(start, start + _COLUMNS)
+        present = np.isfinite(values[:, columns])
+        total = _trailing_sum(np.where(present, values[:, columns], 0.0), rows)
+        count = _trailing_sum(present.astype(np.int16), rows)
+        means[:, columns] = np.where(count >= least, total / np.maximum(count, 1), np.nan)
+    return means
 
 
 def _trailing_sum(values: Array, rows: int) -> Array:
