@@ -220,6 +220,26 @@ def test_figures_by_loops(run: Path, enhancements: Enhancements) -> None:
         assert row[name] == pytest.approx(sum(solve[name] for solve in solves) / len(solves))
 
 
+def test_portfolios_that_start_a_day_apart_have_a_deviation_by_loops(tmp_path: Path) -> None:
+    # Two tracks, the second without the first day and another NAV: excess a year of both from the second day on.
+    folder = write_portfolios(tmp_path, ["csi500"], count=300, vary={}, rebalance=2, tracks=2)
+    nav = pl.read_parquet(folder / "nav.parquet").select("portfolio", "model", "label_days", "date", "net", "benchmark")
+    later = nav.filter(pl.col("date") > nav["date"].min()).with_columns(pl.col("net") ** 1.1)
+    tracks = [one.with_columns(track=pl.lit(number, pl.Int32)) for number, one in enumerate((nav, later))]
+    pl.concat(tracks).write_parquet(folder / "tracks.parquet")
+    table = made(read(tmp_path))["enhancement_csi500_figures"].frame
+    assert table.height == len(MODELS) * len(LABELS)
+    for row in table.to_dicts():
+        both = [
+            [day for day in track.to_dicts() if (day["model"], day["label_days"]) == (row["model"], row["label_days"])]
+            for track in (nav, later)
+        ]
+        one, other = year_excess(both[0][1:]), year_excess(both[1])
+        # Of two the deviation, ddof 1, is their distance over √2.
+        assert row["net_starts"] == pytest.approx(abs(one - other) / 2**0.5, rel=1e-9)
+    assert "2 start a day apart" in " ".join(text.en for text in conventions(read(tmp_path)))
+
+
 def test_attribution_adds_up_to_the_excess(run: Path, enhancements: Enhancements) -> None:
     for row in made(enhancements)["enhancement_csi500_attribution"].frame.to_dicts():
         of_model = {"model": row["model"], "label_days": row["label_days"]}

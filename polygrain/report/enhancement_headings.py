@@ -27,6 +27,7 @@ _FIGURES = (
     Heading("net", "after costs", "费后", "percent", *_EXCESS),
     Heading("low", "95% from", "95% 下限", "percent", *_EXCESS),
     Heading("high", "to", "上限", "percent", *_EXCESS),
+    Heading("net_starts", "by first day ±", "起始日差异 ±", "percent", *_EXCESS),
     Heading("gross", "before costs", "费前", "percent", *_EXCESS),
     Heading("net_period", "after costs", "费后", "percent", "Excess, not annualised", "区间超额，未年化"),
     Heading("gross_period", "before costs", "费前", "percent", "Excess, not annualised", "区间超额，未年化"),

@@ -22,6 +22,7 @@ _FIGURES = (
     *("tracking_error", "information_ratio", "max_drawdown", "monthly_win_rate"),
     *("turnover", "cash", "names", "covered"),
 )
+_STARTS = "net_starts"
 
 
 def figures(enhancements: Enhancements, each: EnhancedIndex) -> Table:
@@ -35,7 +36,7 @@ def figures(enhancements: Enhancements, each: EnhancedIndex) -> Table:
         rows.append(row | _figures(enhancements, key) | interval(enhancements.held[key], each.rebalance))
     random = random_row(enhancements, each)
     named, named_zh = of_all_models(each)
-    columns = [_FIGURES[0], *_INTERVAL, *_FIGURES[1:]]
+    columns = [_FIGURES[0], *_INTERVAL, *([_STARTS] if each.tracks > 1 else []), *_FIGURES[1:]]
     if random is not None:
         rows.append(random)
         columns += [column for column in random if column.endswith(("_se", "_std")) and column not in columns]
@@ -74,7 +75,18 @@ def _figures(enhancements: Enhancements, key: Key) -> Row:
         "names": mean_of(solves["names"]),
         "covered": mean_of(solves["covered"]),
     }
-    return finite(row)
+    return finite(row | _starts(held))
+
+
+def _starts(held: Held) -> Row:
+    """How far the year's excess after costs of portfolios that start a day apart lies around its mean, ddof 1, over the
+    days that all of them have; none of a portfolio that is one alone."""
+    if held.starts is None:
+        return {}
+    net, benchmark = held.starts
+    found = [statistics.annualised_excess(one[None], other[None]) for one, other in zip(net, benchmark)]
+    known = [value for value in found if value is not None]
+    return {_STARTS: float(np.std(known, ddof=1)) if len(known) == len(found) else None}
 
 
 def interval(held: Held, rebalance: int) -> Row:

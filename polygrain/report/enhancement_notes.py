@@ -50,7 +50,15 @@ def figures(enhancements: Enhancements, each: EnhancedIndex, random: Row | None)
         f"95% 区间：对每日超额作循环分块自助法，块长 {days} 日。换手：Σ|Δw| / 2。现金为各收盘均值；"
         "只数与指数有数据权重为各决策日均值。",
     )
-    return _with_dates(enhancements, each, said, *([] if random is None else [_of_random(random)]))
+    more = [] if random is None else [_of_random(random)]
+    if each.tracks > 1:
+        more.append(
+            Text(
+                f"By first day: standard deviation over the {each.tracks} portfolios that start a day apart.",
+                f"起始日差异：逐日先后起始的 {each.tracks} 个组合之间的标准差。",
+            )
+        )
+    return _with_dates(enhancements, each, said, *more)
 
 
 def _of_random(row: Row) -> Text:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -41,10 +41,12 @@ _COLUMNS = {
 @dataclass(frozen=True)
 class Held:
     """One portfolio of one model and label: its NAVs as those of one track, whose first close is the one before the
-    first fill, and the share of cash at each close."""
+    first fill, and the share of cash at each close; where it is of several that start a day apart, net NAV and index
+    [tracks, closes] of each of them, on the days that all have."""
 
     navs: Navs
     cash: Array
+    starts: tuple[Array, Array] | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,8 @@ def read_enhancements(run: Path) -> Enhancements | None:
         return None
     grid, every = _grid(folder / "grid.json")
     held = _held(folder / "nav.parquet")
+    if any(each.tracks > 1 for each in every):
+        held |= _started(folder / "tracks.parquet", held)
     listed = tuple(enhancement for enhancement in every if enhancement.key in held)
     shown = [enhancement.shown.name for enhancement in listed]
     said = [Text(en, zh) for en, zh in grid.missing]
@@ -199,6 +203,21 @@ def _held(path: Path) -> dict[Key, Held]:
             gross, net, benchmark, cash, turnover = (floats(part[name]) for name in _NAV[1:])
             panels = (panel[None] for panel in (gross, net, benchmark, turnover, np.full(part.height, np.nan)))
             found[str(portfolio), str(model), int(label_days)] = Held(Navs(tuple(part["date"]), *panels), cash)
+    return found
+
+
+def _started(path: Path, held: Mapping[Key, Held]) -> dict[Key, Held]:
+    """The portfolios that are of several, with those."""
+    frame = checked(path, (*KEY, "track", "date", "net", "benchmark"), STAGE)
+    with blaming(path, STAGE):
+        parts = frame.collect().sort(*KEY, "track", "date").partition_by(KEY, as_dict=True, maintain_order=True)
+    found = {}
+    for (portfolio, model, label_days), part in parts.items():
+        key = (str(portfolio), str(model), int(label_days))
+        common = part.filter(pl.col("date") >= part.group_by("track").agg(pl.col("date").min())["date"].max())
+        panels = (floats(common[name]).reshape(part["track"].n_unique(), -1) for name in ("net", "benchmark"))
+        net, benchmark = panels
+        found[key] = replace(held[key], starts=(net, benchmark))
     return found
 
 
