@@ -14,7 +14,7 @@ from polygrain.report import enhancement_notes as notes
 from polygrain.report.enhancement_grid import file_name, grid_tables, numbered_title, numbers
 from polygrain.report.enhancement_models import figures, shown_keys
 from polygrain.report.enhancement_titles import of_all_models, of_one_model
-from polygrain.report.enhancements import KEY, EnhancedIndex, Enhancements, floats, mean_of, of
+from polygrain.report.enhancements import KEY, EnhancedIndex, Enhancements, floats, mean_of, of, sums
 from polygrain.report.results import Navs
 from polygrain.report.rows import Row, annualised_excess, finite, is_whole_year
 from polygrain.report.tables import Table, table_of
@@ -108,8 +108,9 @@ def attribution(enhancements: Enhancements, each: EnhancedIndex) -> Table | None
 def _by_source(frame: pl.DataFrame) -> dict[str, float]:
     """Sums over days by source, each style on its own; all of them together are the excess."""
     named = pl.when(pl.col("source") == "style").then("style_" + pl.col("of")).otherwise(pl.col("source"))
-    sums = frame.group_by(named.alias("source"), maintain_order=True).agg(pl.col("value").sum())
-    found = {str(source): float(value) for source, value in sums.iter_rows()}
+    found = {
+        str(source): value for (source,), value in sums(frame.with_columns(source=named), "source", of="value").items()
+    }
     return found | {"excess": sum(found.values())} if found else {}
 
 
@@ -120,7 +121,7 @@ def contributions(enhancements: Enhancements, each: EnhancedIndex) -> Table | No
         return None
     largest = found.sort(pl.col("value").abs(), descending=True, maintain_order=True).head(_MOST_STOCKS)
     largest = largest.sort("value", descending=True, maintain_order=True)
-    total, shown = float(found["value"].sum()), float(largest["value"].sum())
+    total, shown = float(floats(found["value"]).sum()), float(floats(largest["value"]).sum())
     rows: list[Row] = [{"symbol": symbol, "value": value} for symbol, value in largest["symbol", "value"].iter_rows()]
     rows += [{"symbol": OTHERS, "value": total - shown}, {"symbol": ALL, "value": total}]
     told, told_zh = of_one_model(each)
@@ -141,9 +142,7 @@ def exposures(enhancements: Enhancements, each: EnhancedIndex) -> Table | None:
     found = of(enhancements.active, each.key).with_columns((pl.col("held") - pl.col("benchmark")).alias("active"))
     if found.is_empty():
         return None
-    # In the order of dates: otherwise threads add up in another order each time, and the last bit differs.
-    earned = of(enhancements.attribution, each.key).group_by("source", "of", maintain_order=True)
-    earnings = {(source, name): value for source, name, value in earned.agg(pl.col("value").sum()).iter_rows()}
+    earnings = sums(of(enhancements.attribution, each.key), "source", "of", of="value")
     days = len(enhancements.held[each.key].navs.days) - 1
     rows = list[Row]()
     for (kind, name), part in found.partition_by("kind", "of", as_dict=True, maintain_order=True).items():
@@ -175,8 +174,10 @@ def infeasible(enhancements: Enhancements, each: EnhancedIndex) -> Table | None:
     causes = solves.filter(pl.col("conflict").is_not_null()).select(
         *KEY, "date", pl.col("conflict").map_elements(cause, return_dtype=pl.String)
     )
-    gave_way = enhancements.relaxed.filter(cells).group_by(*KEY, "date", "part", maintain_order=True)
-    amounts = gave_way.agg(pl.col("amount").sum())
+    by = (*KEY, "date", "part")
+    gave_way = sums(enhancements.relaxed.filter(cells), *by, of="amount")
+    schema = {name: enhancements.relaxed.schema[name] for name in (*by, "amount")}
+    amounts = pl.DataFrame([(*key, amount) for key, amount in gave_way.items()], schema, orient="row")
     found = causes.join(amounts, on=[*KEY, "date"], how="inner", maintain_order="left_right")
     if found.is_empty():
         return None
@@ -187,7 +188,7 @@ def infeasible(enhancements: Enhancements, each: EnhancedIndex) -> Table | None:
             ours.sum().cast(pl.Float64).alias("dates"),
             pl.len().cast(pl.Float64).alias("solves"),
             (pl.len() / solves.height).alias("share"),
-            pl.col("amount").mean().alias("amount"),
+            pl.col("amount").map_batches(mean_of, return_dtype=pl.Float64, returns_scalar=True).alias("amount"),
             pl.col("amount").max().alias("largest"),
         )
         .sort(pl.col("solves").max().over("conflict"), "conflict", "solves", "part", descending=[True, False] * 2)

@@ -226,6 +226,12 @@ def floats(values: pl.Series) -> Array:
     return values.cast(pl.Float64).fill_null(np.nan).to_numpy()
 
 
+def sums(frame: pl.DataFrame, *by: str, of: str) -> dict[tuple[object, ...], float]:
+    """Sums of a column by others. Polars' own have other last bits from one number of threads to another."""
+    parts = frame.partition_by(by, as_dict=True, maintain_order=True)
+    return {key: float(floats(part[of]).sum()) for key, part in parts.items()}
+
+
 def mean_of(values: pl.Series) -> float:
     """Mean of a column, NaN of an empty one."""
     return float(floats(values).mean()) if len(values) else np.nan
