@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -198,7 +199,8 @@ def compared(market: Market) -> str:
     )
 
 
-def main(folder: Path) -> None:
+def prepare(folder: Path) -> None:
+    """The simulated store and the scores, as files."""
     chosen = experiment(folder, [ONE])
     store = store_folder(chosen, folder / "run", folder)
     ingest(chosen.source, store, lambda text: None)
@@ -206,18 +208,24 @@ def main(folder: Path) -> None:
     (folder / "run").mkdir(exist_ok=True)
     write_blocks(blocks(market), SCHEMA, folder / "run" / "scores.parquet")
     write_blocks([], SEED_SCHEMA, folder / "run" / "seed_scores.parquet")
+
+
+def main(folder: Path) -> None:
+    # In a process of its own: what the simulator holds would count as memory that an evaluation needs.
+    making = get_context("spawn").Process(target=prepare, args=(folder,))
+    making.start()
+    making.join()
+    assert making.exitcode == 0
     print(f"SIMULATED: {SCORES} scores x {DAYS:,} days x {STOCKS:,} stocks, 4 fills x 2 periods, {WORKERS} workers")
-    # An evaluation has a market of its own: this one would count as memory that it needs.
-    del market
     first, memory = matrix(folder, [ONE])
     print(f"one universe: {first:.1f} s, {memory}")
     both, memory = matrix(folder, [ONE, FURTHER])
     print(f"a further one, {FURTHER}: {both - first:.1f} s, {memory}")
-    print(
-        compared(Market(chosen, Store(store)))
-        if get_clean_factor_and_forward_returns
-        else "alphalens-reloaded is not installed: left out"
-    )
+    if not get_clean_factor_and_forward_returns:
+        print("alphalens-reloaded is not installed: left out")
+        return
+    chosen = experiment(folder, [ONE])
+    print(compared(Market(chosen, Store(store_folder(chosen, folder / "run", folder)))))
 
 
 if __name__ == "__main__":
