@@ -38,19 +38,18 @@ def test_hardly_a_close_of_an_old_stock_lies_above_its_derived_up_limit() -> Non
         .drop_nulls()
     )
     rules, above = load_rules(), []
-    for (symbol,), stock in rows.partition_by("symbol", as_dict=True).items():
-        reference = reference_price(*(stock[c].to_numpy() for c in ("before", "factor_before", "adj_factor")))
-        count = len(stock)
-        up, down = rules.limit_rates(
-            np.array([board(symbol)]),
-            np.zeros((count, 1), bool),
-            np.full((count, 1), 10_000, np.int32),
-            stock["date"].to_list(),
-        )
-        one_tick = rules.at_least_one_tick(np.array([exchange(symbol)]), stock["date"].to_list())
+    places = {symbol: f"{board(symbol)} {exchange(symbol)}" for symbol in rows["symbol"].unique()}
+    placed = rows.with_columns(place=pl.col("symbol").replace_strict(places))
+    for (place,), stocks in placed.partition_by("place", as_dict=True).items():
+        # All rows of a board and exchange as the days of one stock.
+        name, market = (np.array([word]) for word in str(place).split())
+        reference = reference_price(*(stocks[c].to_numpy() for c in ("before", "factor_before", "adj_factor")))
+        dates, shape = stocks["date"].to_numpy(), (len(stocks), 1)
+        up, down = rules.limit_rates(name, np.zeros(shape, bool), np.full(shape, 10_000, np.int32), dates)
+        one_tick = rules.at_least_one_tick(market, dates)
         limit = limit_prices(reference[:, None], up, down, one_tick)[0][:, 0]
-        broken = stock.filter(pl.Series(stock["close"].to_numpy() > limit + 0.005))
-        above += [f"{symbol} {date}: {close}" for date, close in broken.select("date", "close").iter_rows()]
+        broken = stocks.filter(pl.Series(stocks["close"].to_numpy() > limit + 0.005))
+        above += [f"{symbol} {date}: {close}" for symbol, date, close in broken["symbol", "date", "close"].iter_rows()]
     print(*above, sep="\n")
     assert len(rows) > 7_000_000
     assert 0 < len(above) <= 20, above
