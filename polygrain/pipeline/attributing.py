@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from polygrain.execution.exact_book import Ledger
 from polygrain.pipeline.factor_history import FactorHistory, day_returns
 from polygrain.pipeline.holding import TAGS, HoldTask
 from polygrain.pipeline.market import Market
@@ -82,6 +83,8 @@ class _Track:
         self.market, self.index, self.base = market, index, base
         nav = pl.read_parquet(task.part("nav"))
         self.gross, self.net = (padded(nav[name].to_numpy(), days, 1.0) for name in ("gross", "net"))
+        # What its shares are a part of: a book's are those before costs, an exact ledger's those that it could pay for.
+        self.worth = self.net if isinstance(task.cost, Ledger) else self.gross
         self.fills = {
             axes.day_number[day]: (
                 rows["symbol"].replace_strict(axes.symbol_number).to_numpy(),
@@ -101,7 +104,7 @@ class _Track:
             self.shares[columns] = shares
         held = (self.shares > 0) & (self.market.quotes.last_day >= day)
         close, before = day - self.base, self.market.quotes.valuation[day - 1]
-        weights = np.where(held, self.shares * before, 0.0) / self.gross[close - 1]
+        weights = np.where(held, self.shares * before, 0.0) / self.worth[close - 1]
         active = weights - self.index.before[day]
         found = attributed(active, factors)
         gross, net = (nav[close] / nav[close - 1] - 1 for nav in (self.gross, self.net))
