@@ -139,7 +139,10 @@ class Experiment(Spec):
                 reason = "is missing or empty; add one, or bring scores of your own: polygrain evaluate --scores FILE"
                 raise ConfigError(key, reason)
         known = sorted(self.models | self._ensembles)
+        # Ensembles over labels have label 0.
+        labels = [*self.label.days, *([0] if any(each.over_labels for each in self.ensemble.values()) else [])]
         for name, enhancement in self.enhancement.items():
+            _check_labels(f"enhancement.{name}.label_days", enhancement.label_days, labels)
             for model in enhancement.models:
                 if model not in known:
                     reason = f"{model!r} is no model of this run; choose from {', '.join(known)}"

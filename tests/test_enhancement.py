@@ -63,6 +63,14 @@ def test_constraints_can_be_told_apart_by_name_in_the_grid() -> None:
         ),
         ('vary = { "stock_deviation.limit" = [2.0] }', r"vary: a value is refused: limit: Input should be less"),
         ('vary = { "stock_deviation.limit" = [] }', r"enhancement.large.vary.stock_deviation.limit"),
+        (
+            'vary = { "stock_deviation.limit" = [0.01, 0.02, 0.01] }',
+            r"vary: stock_deviation.limit=0.01 is there twice; name each one once",
+        ),
+        # Files call both 0.0123457.
+        ('vary = { "stock_deviation.limit" = [0.01234568, 0.01234569] }', r"vary: .*=0.0123457 is there twice"),
+        ('models = ["a", "b", "a"]', r"models: a is there twice; name each one once"),
+        ("label_days = [5, 5]", r"label_days: 5 is there twice; name each one once"),
         ('order = [["turnovr"]]', r"order: 'turnovr' is no constraint or part of one; choose from"),
         ('order = [["stock_deviation"], ["stock_deviation"]]', r"order: 'stock_deviation' is there twice"),
         ("tracks = 3", r"tracks is 3; choose 1, or 5, one for every day to start on"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,11 @@ from polygrain.config import load
 from polygrain.errors import ConfigError
 from polygrain.interop import read_scores
 from polygrain.pipeline import enhancing, holding
+from polygrain.pipeline.enhancement_checks import index_lists
 from polygrain.pipeline.given import judge
 from polygrain.pipeline.holding import SCHEMAS, HoldTask, hold
 from polygrain.pipeline.market import Market
-from polygrain.portfolio.enhancement import Grid
+from polygrain.portfolio.enhancement import Enhancement, Grid
 from polygrain.progress import Lines
 from polygrain.store.store import Store
 
@@ -154,20 +156,13 @@ def test_tracks_that_start_a_day_apart_are_one_portfolio(run: Path, tmp_path: Pa
 
 
 def test_a_track_is_the_portfolio_of_scores_that_start_a_day_later(run: Path, tmp_path: Path) -> None:
-    whole, later = copied(run, tmp_path / "whole"), copied(run, tmp_path / "later")
+    whole = copied(run, tmp_path / "whole")
+    later = on_days(run, tmp_path / "later", 2, None)
     enhanced(whole, "enhancement.large.tracks=5")
-    scores = pl.read_parquet(later / "scores.parquet").filter(segment="test")
-    first = scores["date"].unique().sort()[2]
-    scores.filter(pl.col("date") >= first).write_parquet(later / "scores.parquet")
-    market = Market(load(TINY), Store(next(later.parent.glob("store/*"))))
-    with pool(1) as workers:
-        enhancing.enhance(market, later, "0" * 64, workers, Lines(io.StringIO()))
-    alone = pl.read_parquet(later / "portfolios" / "nav.parquet").select(
-        "portfolio", "date", "gross", "net", "benchmark"
-    )
+    alone = pl.read_parquet(later / "nav.parquet").select("portfolio", "date", "gross", "net", "benchmark")
     track = pl.read_parquet(whole / "portfolios" / "tracks.parquet").filter(track=2).select(alone.columns)
     assert track.equals(alone)
-    weights = pl.read_parquet(later / "portfolios" / "weights.parquet")
+    weights = pl.read_parquet(later / "weights.parquet")
     among = pl.read_parquet(whole / "portfolios" / "weights.parquet").filter(
         pl.col("date").is_in(weights["date"].unique().implode())
     )
@@ -217,6 +212,17 @@ def test_a_second_call_does_nothing_and_a_new_setting_all(run: Path, tmp_path: P
     after = files(enhanced(other, "enhancement.large.cost=0.006"))
     assert after["weights.parquet"] == before["weights.parquet"]
     assert after["nav.parquet"] != before["nav.parquet"]
+
+
+def test_portfolios_are_of_the_look_back_too(run: Path) -> None:
+    # It says who is of U_t, on days before the first score too, whose factor returns a risk model is of.
+    made = []
+    with pool(1) as workers:
+        for lookback in (5, 5, 4):
+            experiment = load(TINY, [*ONE, f"protocol.lookback={lookback}"])
+            job = pipeline.Job(experiment, run, TINY.parent, workers, Lines(io.StringIO()), False)
+            made.append(job.enhanced_from)
+    assert made[0] == made[1] != made[2]
 
 
 def test_what_the_grid_says_of_the_settings(run: Path) -> None:
@@ -287,12 +293,89 @@ def test_what_the_data_does_not_have_is_refused(run: Path, tmp_path: Path) -> No
             'enhancement.large.models=["x"]',
             "enhancement.large.models: 'x' is no model of this run; choose from 60min, day, ensemble",
         ),
-        ("enhancement.large.label_days=[7]", "enhancement.large.label_days: 7 has no scores; choose from 5"),
+        ("enhancement.large.label_days=[7]", "enhancement.large.label_days: 7 is no label of this run; choose from 5"),
     ):
         with pytest.raises(ConfigError) as refusal:
             enhanced(other, change)
         assert str(refusal.value) == said
     assert files(other / "portfolios") == files(run / "portfolios")
+
+
+@pytest.mark.parametrize(
+    ("constraint", "said"),
+    [
+        # Optional or not: a name that is none would be left out of every portfolio in silence.
+        ('{ kind = "style_deviation", limits = { sise = 0 }, optional = true }', "style_deviation: 'sise' is no style"),
+        ('{ kind = "linear", name = "mine", column = "sise", upper = 0.0 }', "mine: 'sise' is no style"),
+        (
+            '{ kind = "holding_weight", maximum = 0.0, symbols = ["000001"] }',
+            "holding_weight: the data has no '000001'; write it as 002000.SZ, or leave it out",
+        ),
+        (
+            '{ kind = "linear", coefficients = { "1.SZ" = 1.0 }, upper = 0.0 }',
+            "linear: the data has no '1.SZ'; write it as 002000.SZ, or leave it out",
+        ),
+    ],
+)
+def test_a_constraint_on_what_there_is_not_is_refused_first(
+    run: Path, tmp_path: Path, constraint: str, said: str
+) -> None:
+    # In a folder of its own, before anything is fitted.
+    changes = (
+        f"enhancement.large.constraints=[{constraint}]",
+        "enhancement.large.vary={}",
+        f"store={run.parent / 'store'}",
+    )
+    with pytest.raises(ConfigError) as refusal:
+        enhanced(tmp_path / "new", *changes)
+    if "no style" in said:
+        said += (
+            "; choose from size, mid_cap, valuation, reversal, momentum, volatility, turnover, liquidity, "
+            "profitability, or name its column in exposures.columns"
+        )
+    assert str(refusal.value) == f"enhancement.large.constraints.{said}"
+    assert not (tmp_path / "new" / "scores.parquet").exists()
+
+
+def on_days(run: Path, folder: Path, first: int, stop: int | None, fill: str = "t1_vwap") -> Path:
+    """The portfolios of a part of the run's days with scores."""
+    other = copied(run, folder)
+    scores = pl.read_parquet(other / "scores.parquet").filter(segment="test")
+    days = scores["date"].unique().sort()[first:stop]
+    scores.filter(pl.col("date").is_in(days.implode())).write_parquet(other / "scores.parquet")
+    market = Market(load(TINY, [f"enhancement.large.fill={fill}"]), Store(next(other.parent.glob("store/*"))))
+    with pool(1) as workers:
+        enhancing.enhance(market, other, "0" * 64, workers, Lines(io.StringIO()))
+    return other / "portfolios"
+
+
+def test_one_day_with_scores_is_too_few_where_it_is_filled_on_the_next(run: Path, tmp_path: Path) -> None:
+    said = "enhancement.large: 1 days with scores from 2021-06-03 on are too few for t1_vwap; score more days, or leave"
+    with pytest.raises(ConfigError, match=said):
+        on_days(run, tmp_path / "vwap", 0, 1)
+    weights = pl.read_parquet(on_days(run, tmp_path / "close", 0, 1, "t0_close") / "weights.parquet")
+    assert weights["date"].unique().to_list() == [date(2021, 6, 3)]
+
+
+def test_an_index_whose_lists_have_ended_is_said(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The first list alone, and dated 2020-12-30: 198 days before 2021-07-16, 205 before 2021-07-23.
+    def ended(store: Store, name: str, settings: Enhancement) -> pl.DataFrame:
+        lists = index_lists(store, name, settings)
+        first = lists.filter(pl.col("date") == pl.col("date").min())
+        return first.with_columns(date=pl.lit(date(2020, 12, 30)))
+
+    monkeypatch.setattr(enhancing, "index_lists", ended)
+    portfolios = on_days(run, tmp_path, 0, None)
+    days = pl.read_parquet(portfolios / "weights.parquet")["date"].unique().sort().to_list()
+    late = [day for day in days if day >= date(2021, 7, 23)]
+    assert (len(days), len(late), date(2021, 7, 16) in days) == (13, 6, True)
+    ((said, said_zh),) = Grid.model_validate_json((portfolios / "grid.json").read_text()).missing
+    assert said == (
+        "Enhancement large: the newest list of large is more than 200 days old on 6 / 13 decisions from 2021-07-23 on, "
+        "the last one of 2020-12-30; reviews since then are not in the index."
+    )
+    assert "自 2021-07-23 起 6 / 13 个决策日" in said_zh
+    assert Grid.model_validate_json((run / "portfolios" / "grid.json").read_text()).missing == ()
 
 
 def test_enhance_without_an_enhancement_is_refused(tmp_path: Path) -> None:

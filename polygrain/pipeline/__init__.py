@@ -26,6 +26,7 @@ from polygrain.interop import Given, score_name
 from polygrain.market.session import Session
 from polygrain.models.network import plugin_hashes
 from polygrain.pipeline import enhancing, evaluating, explaining, facts, score_files, training
+from polygrain.pipeline.enhancement_checks import check_enhancements
 from polygrain.pipeline.manifest import RunManifest, Trials
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.oracle import ORACLE
@@ -203,8 +204,7 @@ class Job:
     def check_data(self) -> None:
         """Refuse before hours of training, rather than after them, what the settings ask for and the data lacks."""
         self.experiment.exposures.check(self.market.store)
-        for name, settings in self.experiment.enhancement.items():
-            enhancing.index_lists(self.market.store, name, settings)
+        check_enhancements(self.experiment, self.market.store)
 
     @cached_property
     def features_chosen(self) -> Mapping[str, tuple[str, ...]]:
@@ -334,7 +334,10 @@ class Job:
     @cached_property
     def enhanced_from(self) -> str:
         """Fingerprint of all that portfolios are made from."""
-        settings = self.experiment.model_dump(mode="json", include={"enhancement", "exposures", "universe"})
+        settings = self.experiment.model_dump(
+            mode="json",
+            include={"enhancement": True, "exposures": True, "universe": True, "protocol": {"lookback"}},
+        )
         used = {one.kind for each in self.experiment.enhancement.values() for one in each.constraints}
         plugins: JSON = {**STYLES.hashes(STYLES), **CONSTRAINTS.hashes(used)}
         risky = any(one.objective is not None for one in self.experiment.enhancement.values())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 from shutil import rmtree
 
 import numpy as np
-import polars as pl
 
 from polygrain.compute import Pool
 from polygrain.config import Experiment
@@ -16,6 +17,7 @@ from polygrain.execution import ledger
 from polygrain.execution.fills import FILLS
 from polygrain.market.rules import load_rules
 from polygrain.pipeline import attributing, factor_history
+from polygrain.pipeline.enhancement_checks import index_lists
 from polygrain.pipeline.enhancement_files import EnhancementFiles
 from polygrain.pipeline.factor_history import FactorHistory
 from polygrain.pipeline.holding import LEDGER, SCHEMAS, HoldTask, hold
@@ -32,9 +34,10 @@ from polygrain.portfolio.risk import LEAST_DAYS
 from polygrain.progress import Progress
 from polygrain.store.commit import commit_json
 from polygrain.store.panel import Array
-from polygrain.store.store import Store
 
 FOLDER = "portfolios"
+# CSI reviews its indices every half a year, and some of their dates are 27 weeks apart.
+_REVIEW = timedelta(days=200)
 
 
 def files(experiment: Experiment) -> tuple[str, ...]:
@@ -94,16 +97,6 @@ def _write(tasks: Sequence[HoldTask], folder: Path) -> None:
             write_blocks(made, schema, path)
         else:
             path.unlink(missing_ok=True)
-
-
-def index_lists(store: Store, name: str, settings: Enhancement) -> pl.DataFrame:
-    """The lists of weights of an enhancement's index; ConfigError where the data has none."""
-    table = store.table("index_weights")
-    names = [] if table is None else sorted(table["index"].unique())
-    if table is None or settings.index not in names:
-        known = f"choose from {', '.join(names)}" if names else "the source has no index_weights"
-        raise ConfigError(f"enhancement.{name}.index", f"the data has no weights of {settings.index!r}; {known}")
-    return table.filter(pl.col("index") == settings.index)
 
 
 class _Prepared:
@@ -243,9 +236,13 @@ class _Prepared:
             for track in range(settings.tracks)
         ]
         axes = self.market.quotes.axes
-        if not all(tracks):
-            reason = f"no list of {settings.index} is dated before the last {settings.tracks} days with scores"
+        if not days:
+            reason = f"no list of {settings.index} is dated before a day with scores"
             raise ConfigError(f"enhancement.{name}.index", f"{reason}; leave it out, or score later days")
+        if not all(tracks):
+            reason = f"{len(days)} days with scores from {axes.days[days[0]]} on are too few for {settings.fill}"
+            said = reason if settings.tracks == 1 else f"{reason} and {settings.tracks} tracks"
+            raise ConfigError(f"enhancement.{name}", f"{said}; score more days, or leave it out")
         if len(days) < len(scored):
             first, date = axes.days[scored[0]], axes.days[tracks[0][0]]
             self.missing.append(
@@ -254,7 +251,24 @@ class _Prepared:
                     f"指数增强 {name} 始于 {date} 而非 {first}：此前没有 {settings.index} 的权重。",
                 )
             )
+        self._note_age(name, settings.index, sorted(chain(*tracks)), index)
         return tracks
+
+    def _note_age(self, name: str, called: str, decisions: Sequence[int], index: Benchmark) -> None:
+        """Say of how many decisions the newest list is older than a review of the index."""
+        days = self.market.quotes.axes.days
+        lists = {day: list_day for day in decisions if (list_day := index.lists[day]) is not None}
+        old = [day for day, list_day in lists.items() if days[day] - list_day > _REVIEW]
+        if old:
+            since, newest, of = days[old[0]], max(lists[day] for day in old), f"{len(old)} / {len(decisions)}"
+            self.missing.append(
+                (
+                    f"Enhancement {name}: the newest list of {called} is more than {_REVIEW.days} days old on {of} "
+                    f"decisions from {since} on, the last one of {newest}; reviews since then are not in the index.",
+                    f"指数增强 {name}：自 {since} 起 {of} 个决策日所用的 {called} 权重已超过 {_REVIEW.days} 天，"
+                    f"最近一期为 {newest}，此后的样本调整未计入指数。",
+                )
+            )
 
     def grid(self) -> Grid:
         """What was made, for the report."""

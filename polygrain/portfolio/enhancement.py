@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -72,8 +73,7 @@ class Enhancement(Spec):
             raise ValueError("cost and ledger exclude each other: a ledger takes each day's fees; leave one out")
         check_names(self.constraints)
         self._check_order()
-        # Refuses what the grid cannot be made of.
-        assert self.cells
+        self._check_distinct()
         return self
 
     @property
@@ -95,6 +95,15 @@ class Enhancement(Spec):
                 raise ValueError(f"order: {name!r} is no constraint or part of one; choose from {choices}")
             if named.count(name) > 1:
                 raise ValueError(f"order: {name!r} is there twice; name each one once")
+
+    def _check_distinct(self) -> None:
+        """Refuse what would be two portfolios of one name; `cells` refuses what the grid cannot be made of."""
+        cells = [portfolio_name("", cell.varied).removeprefix(":") for cell in self.cells]
+        for key, names in (("models", self.models), ("label_days", map(str, self.label_days)), ("vary", cells)):
+            found = Counter(names)
+            for name in found:
+                if found[name] > 1:
+                    raise ValueError(f"{key}: {name} is there twice; name each one once")
 
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
