@@ -359,6 +359,14 @@ def test_numbers_and_names(
     assert list(made(read(tmp_path)))[: len(expected)] == expected
 
 
+def test_a_limit_of_one_enhancement_is_none_of_another(tmp_path: Path) -> None:
+    write_portfolios(tmp_path, {"mostly": "csi500", "free": "csi1000"}, count=11, vary={})
+    path = tmp_path / "portfolios" / "prices.parquet"
+    free = (pl.col("portfolio") == "free") & (pl.col("part") == "constituents")
+    pl.read_parquet(path).filter(~free).write_parquet(path)
+    assert list(made(read(tmp_path)))[:4:2] == ["table8_csi500_grid", "table11_csi1000_all"]
+
+
 def test_a_limit_that_does_not_vary_is_not_called_none(tmp_path: Path) -> None:
     write_portfolios(tmp_path, ["csi500"], count=11, vary={"style_deviation.limits.size": (0.1, 0.2)})
     table = made(read(tmp_path))["table8_csi500_grid"]

@@ -260,12 +260,12 @@ class _Prepared:
         lists = {day: list_day for day in decisions if (list_day := index.lists[day]) is not None}
         old = [day for day, list_day in lists.items() if days[day] - list_day > _REVIEW]
         if old:
-            since, newest, of = days[old[0]], max(lists[day] for day in old), f"{len(old)} / {len(decisions)}"
+            since, newest, share = days[old[0]], max(lists[day] for day in old), f"{len(old)} / {len(decisions)}"
             self.missing.append(
                 (
-                    f"Enhancement {name}: the newest list of {called} is more than {_REVIEW.days} days old on {of} "
+                    f"Enhancement {name}: the newest list of {called} is more than {_REVIEW.days} days old on {share} "
                     f"decisions from {since} on, the last one of {newest}; reviews since then are not in the index.",
-                    f"指数增强 {name}：自 {since} 起 {of} 个决策日所用的 {called} 权重已超过 {_REVIEW.days} 天，"
+                    f"指数增强 {name}：自 {since} 起 {share} 个决策日所用的 {called} 权重已超过 {_REVIEW.days} 天，"
                     f"最近一期为 {newest}，此后的样本调整未计入指数。",
                 )
             )

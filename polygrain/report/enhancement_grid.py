@@ -13,7 +13,7 @@ from urllib.parse import quote
 from polygrain.evaluation import statistics
 from polygrain.portfolio.enhancement import Portfolio
 from polygrain.report import enhancement_notes as notes
-from polygrain.report.enhancements import EnhancedIndex, Enhancements
+from polygrain.report.enhancements import EnhancedIndex, Enhancements, of
 from polygrain.report.results import Navs
 from polygrain.report.rows import Row, annualised_excess, is_whole_year
 from polygrain.report.tables import Table, table_of
@@ -62,9 +62,9 @@ def _part(key: str, value: float) -> str:
     return f"{key}_{value:g}" if name is None else f"{name}_{100 * value:g}pct"
 
 
-def share_of(enhancements: Enhancements, portfolio: Portfolio) -> float | None:
+def share_of(enhancements: Enhancements, each: EnhancedIndex, portfolio: Portfolio) -> float | None:
     """The least share of constituents, 0 where there is no such limit, None where it does not vary."""
-    limited = "constituents" in enhancements.prices["part"]
+    limited = "constituents" in of(enhancements.prices, each.key)["part"]
     return portfolio.varied.get(SHARE, None if limited else 0.0)
 
 
@@ -74,7 +74,7 @@ def grid_tables(enhancements: Enhancements) -> Iterator[Table]:
     for each in enhancements.listed:
         by_share: dict[float | None, list[Portfolio]] = {}
         for portfolio in each.portfolios:
-            by_share.setdefault(share_of(enhancements, portfolio), []).append(portfolio)
+            by_share.setdefault(share_of(enhancements, each, portfolio), []).append(portfolio)
         mostly = [share for share in by_share if share]
         for share, cells in by_share.items():
             # The broker report has one table without a limit and one with.
