@@ -16,6 +16,7 @@ from polygrain import pipeline
 from polygrain.compute import pool
 from polygrain.config import load
 from polygrain.errors import ConfigError
+from polygrain.execution.exact_book import Ledger
 from polygrain.interop import read_scores
 from polygrain.pipeline import enhancing, holding
 from polygrain.pipeline.enhancement_checks import index_lists
@@ -337,13 +338,13 @@ def test_a_constraint_on_what_there_is_not_is_refused_first(
     assert not (tmp_path / "new" / "scores.parquet").exists()
 
 
-def on_days(run: Path, folder: Path, first: int, stop: int | None, fill: str = "t1_vwap") -> Path:
+def on_days(run: Path, folder: Path, first: int, stop: int | None, *changes: str) -> Path:
     """The portfolios of a part of the run's days with scores."""
     other = copied(run, folder)
     scores = pl.read_parquet(other / "scores.parquet").filter(segment="test")
     days = scores["date"].unique().sort()[first:stop]
     scores.filter(pl.col("date").is_in(days.implode())).write_parquet(other / "scores.parquet")
-    market = Market(load(TINY, [f"enhancement.large.fill={fill}"]), Store(next(other.parent.glob("store/*"))))
+    market = Market(load(TINY, changes), Store(next(other.parent.glob("store/*"))))
     with pool(1) as workers:
         enhancing.enhance(market, other, "0" * 64, workers, Lines(io.StringIO()))
     return other / "portfolios"
@@ -353,8 +354,22 @@ def test_one_day_with_scores_is_too_few_where_it_is_filled_on_the_next(run: Path
     said = "enhancement.large: 1 days with scores from 2021-06-03 on are too few for t1_vwap; score more days, or leave"
     with pytest.raises(ConfigError, match=said):
         on_days(run, tmp_path / "vwap", 0, 1)
-    weights = pl.read_parquet(on_days(run, tmp_path / "close", 0, 1, "t0_close") / "weights.parquet")
+    weights = pl.read_parquet(
+        on_days(run, tmp_path / "close", 0, 1, "enhancement.large.fill=t0_close") / "weights.parquet"
+    )
     assert weights["date"].unique().to_list() == [date(2021, 6, 3)]
+
+
+def test_the_capital_of_a_ledger_is_that_of_all_tracks(run: Path, tmp_path: Path) -> None:
+    ledger = "enhancement.large.ledger={ capital = 1e7, commission = 0.0 }"
+    portfolios = on_days(run, tmp_path, 0, 7, ledger, "enhancement.large.tracks=5", "enhancement.large.vary={}")
+    grid = Grid.model_validate_json((portfolios / "grid.json").read_text())
+    assert grid.cost == {"large": Ledger(capital=1e7, commission=0.0)}
+    # A track buys for a fifth, 2 · 10⁸ fen, less at most a lot of each of some 30 names.
+    trades = pl.read_parquet(portfolios / "ledger.parquet").filter(cause="trade")
+    spent = trades.group_by("date").agg(pl.col("amount").sum()).sort("date")["amount"]
+    assert spent.len() == 5 + 1
+    assert spent.head(5).is_between(1.9e8, 2e8).all()
 
 
 def test_an_index_whose_lists_have_ended_is_said(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

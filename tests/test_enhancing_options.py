@@ -315,7 +315,8 @@ def test_too_few_days_for_a_risk_model_are_refused(run: Path, tmp_path: Path) ->
 
 def test_a_limit_that_cannot_be_kept_says_of_which_portfolio(run: Path, tmp_path: Path) -> None:
     other = copied(run, tmp_path)
-    with pytest.raises(Infeasible, match=r"^limited: 2021-0\d-\d\d: tracking_error: the constraints allow none below"):
+    said = r"^limited with ensemble: 2021-0\d-\d\d: tracking_error: the constraints allow none below"
+    with pytest.raises(Infeasible, match=said):
         enhanced(run.parent / "options.toml", other, "enhancement.limited.objective.tracking_error=0.0001")
     finished = {path.name: path.read_bytes() for path in (other / "portfolios").glob("*.*")}
     assert finished == files(run / "portfolios")

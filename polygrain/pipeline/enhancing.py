@@ -280,7 +280,7 @@ class _Prepared:
             rebalance={name: one.rebalance for name, one in settings.items()},
             tracks={name: one.tracks for name, one in settings.items()},
             fill={name: one.fill for name, one in settings.items()},
-            cost={name: one.charged for name, one in settings.items()},
+            cost={name: one.ledger or one.charged for name, one in settings.items()},
             tradability={name: one.tradability for name, one in settings.items()},
             objective={name: one.objective for name, one in settings.items()},
             constraints={

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from polygrain.errors import Infeasible
+from polygrain.errors import DataError
 from polygrain.execution.account import Account
 from polygrain.execution.book import Book
 from polygrain.execution.exact_book import ExactBook, Ledger
@@ -99,8 +99,8 @@ def hold(task: HoldTask) -> None:
     planned = _plan(task, files, seen)
     try:
         walked = walk(seen, account, planned, lag=trading.lag, last=task.last, record=noted.add)
-    except Infeasible as error:
-        raise Infeasible(f"{task.portfolio}: {error.place}", error.reason) from None
+    except DataError as error:
+        raise type(error)(f"{task.portfolio} with {task.model}: {error.place}", error.reason) from None
     rows = noted.frames() | {"nav": noted.navs(walked, files.returns(task.index))}
     if isinstance(account, ExactBook):
         rows["ledger"] = ledger_rows.ledger_rows(account, axes, f"{task.portfolio} with {task.model}")

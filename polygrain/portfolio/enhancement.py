@@ -148,9 +148,10 @@ class Portfolio(Spec):
 class Grid(Spec):
     """All enhanced portfolios of a run: by enhancement the models, labels and settings.
 
-    `cost` is a rate a round trip, or the ledger where an exact one was kept. `constraints` are those of the portfolio
-    that is shown, with all their fields; `order` says what gives way last. The models "random 1", "random 2", … of
-    label 0 have `random_scores`. `missing` are sentences in English and Chinese on what was left out.
+    `cost` is a rate a round trip, or the ledger where an exact one was kept, with the capital of all tracks.
+    `constraints` are those of the portfolio that is shown, with all their fields; `order` says what gives way last. The
+    models "random 1", "random 2", … of label 0 have `random_scores`. `missing` are sentences in English and Chinese on
+    what was left out.
     """
 
     portfolios: tuple[Portfolio, ...]
