@@ -65,12 +65,12 @@ def _titles(constraint: Constraint | Foreign, parts: Collection[str]) -> Iterato
             yield Text(f"turnover {_percent(limit)}", f"换手 {_percent(limit)}")
         case HoldingWeight(minimum=low, maximum=high, symbols=some):
             of, of_zh = ("", "") if some is None else (f" of {len(some)} stocks", f"（{len(some)} 只）")
-            between = f"{_percent(low)} to {_percent(high)}"
-            yield Text(f"weights{of} {between}", f"权重{of_zh} {between.replace('to', '至')}")
+            least, most = _percent(low), _percent(high)
+            yield Text(f"weights{of} {least} to {most}", f"权重{of_zh} {least} 至 {most}")
         case Linear(column=column, coefficients=some, lower=lower, upper=upper):
             name = column or f"{constraint.label} of {len(some or ())} stocks"
-            least, most = ("" if end is None else f"{end:g}" for end in (lower, upper))
-            yield Text(f"{f'{least} ≤ ' if least else ''}{name}{f' ≤ {most}' if most else ''}")
+            at_least, at_most = "" if lower is None else f"{lower:g} ≤ ", "" if upper is None else f" ≤ {upper:g}"
+            yield Text(f"{at_least}{name}{at_most}")
         case Foreign(label=label, fields=fields):
             said = ", ".join(f"{key} {value}" for key, value in fields.items())
             yield Text(f"{label} ({said})" if said else label, f"{label}（{said}）" if said else label)
