@@ -110,7 +110,7 @@ class Experiment(Spec):
 
     An ensemble is made of every network that has one model for every granularity. `tune` is for searches alone. Scores
     from elsewhere need neither granularities nor networks: they are judged by source, universe, `protocol.lookback`,
-    `protocol.lock_after` and evaluation.
+    `protocol.lock_after`, exposures and evaluation, and held by enhancement.
     """
 
     version: Literal[1]

@@ -302,6 +302,19 @@ def test_what_the_data_does_not_have_is_refused(run: Path, tmp_path: Path) -> No
     assert files(other / "portfolios") == files(run / "portfolios")
 
 
+def test_scores_that_a_file_does_not_have_are_refused_before_anything_is_written(run: Path, tmp_path: Path) -> None:
+    given = read_scores(pl.read_parquet(run / "scores.parquet").filter(model="ensemble"))
+    for change, said in (
+        ('models=["day"]', "models: 'day' has no scores; choose from ensemble"),
+        ("label_days=[10]", "label_days: 10 has no scores; choose from 5"),
+    ):
+        experiment = load(TINY, [*ONE, f"store={run.parent / 'store'}", f"enhancement.large.{change}"])
+        with pytest.raises(ConfigError) as refusal:
+            judge(experiment, given, folder=tmp_path, base=tmp_path, progress=Lines(io.StringIO()), enhance=True)
+        assert str(refusal.value) == f"enhancement.large.{said}"
+        assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("constraint", "said"),
     [

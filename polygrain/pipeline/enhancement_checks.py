@@ -1,13 +1,14 @@
-"""What an enhancement asks for and the data does not have: refused before there are scores."""
+"""What an enhancement asks for and data or scores do not have: refused as early as it can be."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import polars as pl
 
 from polygrain.config import Experiment
 from polygrain.errors import ConfigError
+from polygrain.pipeline.scoring import Key
 from polygrain.portfolio.constraint import Constraint
 from polygrain.portfolio.constraints import HoldingWeight, Linear, StyleDeviation
 from polygrain.portfolio.enhancement import Enhancement
@@ -44,6 +45,27 @@ def index_lists(store: Store, name: str, settings: Enhancement) -> pl.DataFrame:
         known = f"choose from {', '.join(names)}" if names else "the source has no index_weights"
         raise ConfigError(f"enhancement.{name}.index", f"the data has no weights of {settings.index!r}; {known}")
     return table.filter(pl.col("index") == settings.index)
+
+
+def chosen(name: str, settings: Enhancement, scored: Sequence[Key]) -> list[Key]:
+    """Of the scores that there are those an enhancement asks for, by label, then in the order of its models.
+
+    ConfigError for a model or a label without scores.
+    """
+    models = settings.models or list(dict.fromkeys(model for model, _ in scored))
+    labels = settings.label_days or list(dict.fromkeys(days for _, days in scored))
+    found = [(model, days) for days in labels for model in models if (model, days) in scored]
+    for place, field, wanted in ((0, "models", models), (1, "label_days", labels)):
+        known = list(dict.fromkeys(key[place] for key in scored))
+        for one in wanted:
+            if one not in known:
+                choices = ", ".join(map(str, known))
+                raise ConfigError(f"enhancement.{name}.{field}", f"{one!r} has no scores; choose from {choices}")
+    for model in models:
+        if model not in [key[0] for key in found]:
+            said = f"{model!r} has no scores with labels of {', '.join(map(str, labels))} days; leave one out"
+            raise ConfigError(f"enhancement.{name}.models", said)
+    return found
 
 
 def _styles(constraint: Constraint) -> Iterator[str]:

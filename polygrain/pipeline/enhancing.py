@@ -17,7 +17,7 @@ from polygrain.execution import ledger
 from polygrain.execution.fills import FILLS
 from polygrain.market.rules import load_rules
 from polygrain.pipeline import attributing, factor_history
-from polygrain.pipeline.enhancement_checks import index_lists
+from polygrain.pipeline.enhancement_checks import chosen, index_lists
 from polygrain.pipeline.enhancement_files import EnhancementFiles
 from polygrain.pipeline.factor_history import FactorHistory
 from polygrain.pipeline.holding import LEDGER, SCHEMAS, HoldTask, hold
@@ -146,7 +146,7 @@ class _Prepared:
     def tasks(self, name: str) -> Iterator[HoldTask]:
         """Every portfolio of an enhancement with every score, in the order of the tables."""
         settings, axes = self.market.experiment.enhancement[name], self.market.quotes.axes
-        keys = self.keys[name] = self._chosen(name, settings)
+        keys = self.keys[name] = chosen(name, settings, self.scored)
         index = self._benchmark(name, settings)
         scored = [axes.day_number[day] for day in score_dates(self.scores, *keys[0])]
         tracks = self._decisions(name, settings, scored, index)
@@ -204,23 +204,6 @@ class _Prepared:
         self._panels += 1
         self.files.save_scores(self._panels, panel)
         return self._panels
-
-    def _chosen(self, name: str, settings: Enhancement) -> list[Key]:
-        """The scores that an enhancement asks for, by label, then in the order of its models."""
-        models = settings.models or list(dict.fromkeys(model for model, _ in self.scored))
-        labels = settings.label_days or list(dict.fromkeys(days for _, days in self.scored))
-        found = [(model, days) for days in labels for model in models if (model, days) in self.scored]
-        for place, field, wanted in ((0, "models", models), (1, "label_days", labels)):
-            known = list(dict.fromkeys(key[place] for key in self.scored))
-            for one in wanted:
-                if one not in known:
-                    choices = ", ".join(map(str, known))
-                    raise ConfigError(f"enhancement.{name}.{field}", f"{one!r} has no scores; choose from {choices}")
-        for model in models:
-            if model not in [key[0] for key in found]:
-                said = f"{model!r} has no scores with labels of {', '.join(map(str, labels))} days; leave one out"
-                raise ConfigError(f"enhancement.{name}.models", said)
-        return found
 
     def _benchmark(self, name: str, settings: Enhancement) -> Benchmark:
         """The index; ConfigError where the data has no weights of it."""

@@ -17,6 +17,7 @@ from polygrain.errors import ConfigError, DataError
 from polygrain.interop import Given, score_name
 from polygrain.market.symbols import canonical_column
 from polygrain.pipeline import Job, explaining, exposing, facts, score_files, sentences, sweep_all, write_config
+from polygrain.pipeline.enhancement_checks import chosen
 from polygrain.pipeline.market import Market
 from polygrain.pipeline.oracle import ORACLE
 from polygrain.pipeline.parquet import write_blocks, write_parquet
@@ -73,9 +74,10 @@ def judge(
     """Judge scores from elsewhere in RUN folder `folder`, and with `enhance` make the config's portfolios of them;
     returns its report.html.
 
-    Uses source, universe, `protocol.lookback`, `protocol.lock_after` and evaluation of the experiment alone. A score of
-    date t is taken as known at t's close. Every score counts as a configuration tried, by its content. A second call
-    skips what is up to date. Errors: DataError FILE:ROW:COLUMN or FILE, and beside the store nothing is written.
+    Uses source, universe, `protocol.lookback`, `protocol.lock_after`, exposures, evaluation and enhancement of the
+    experiment alone. A score of date t is taken as known at t's close. Every score counts as a configuration tried, by
+    its content. A second call skips what is up to date. Errors: DataError FILE:ROW:COLUMN or FILE, ConfigError for an
+    enhancement of what there is not, and beside the store nothing is written.
     """
     if open_lock and experiment.protocol.lock_after is None:
         raise ConfigError("--open-lock", "nothing is locked: the config has no protocol.lock_after; leave it out")
@@ -88,6 +90,8 @@ def judge(
         job = Job(named, folder.resolve(), base.resolve(), workers, progress, open_lock, given=given)
         ingest(experiment.source, job.store_folder, progress.say)
         job.check_data()
+        for name, settings in experiment.enhancement.items() if enhance else ():
+            chosen(name, settings, given.keys)
         placed = place(given, job.market)
         job.begin()
         with locked(job.folder):

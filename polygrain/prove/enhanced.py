@@ -127,8 +127,8 @@ def _plans(
 
 
 def _plan(settings: Enhancement, market: Market, index: Benchmark, trading: Trading, day: int) -> Array:
-    """The weights [symbols] that the shown portfolio wants at a close, with the naive composite's scores, of most score:
-    its `objective` and `ledger` are left aside."""
+    """The weights [symbols] of the most score that the shown portfolio wants at a close, with the naive composite's
+    scores; its `objective` and `ledger` are left aside."""
     scores = market.naive.values
     days = [one for one in (day - settings.rebalance, day) if one >= index.first and one + trading.lag > 0]
     days = [one for one in days if np.isfinite(scores[one]).any()]
