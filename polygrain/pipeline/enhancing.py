@@ -70,6 +70,8 @@ def enhance(market: Market, run: Path, key: str, workers: Pool, progress: Progre
         parts.mkdir(parents=True, exist_ok=True)
         with progress.step(f"enhance {len(tasks)} portfolios", sum(task.decisions for task in tasks)) as step:
             workers.map(hold, tasks, done=lambda task, _: step.advance(task.decisions))
+        # Written last: without it nothing is shown of tables that a killed call has left.
+        (folder / "grid.json").unlink(missing_ok=True)
         _write(tasks, folder)
         shown = {portfolio.name for portfolio in prepared.portfolios if portfolio.shown}
         held = [task for task in tasks if task.portfolio in shown and not task.drawn]
@@ -152,7 +154,9 @@ class _Prepared:
         tracks = self._decisions(name, settings, scored, index)
         if settings.objective is not None:
             self._keep_factors(name, tracks[0][0], max(track[-1] for track in tracks))
-        first, places = len(self.benchmarks), [self._shared(settings, index, keys, decisions) for decisions in tracks]
+        first, places = len(self.benchmarks), self._scores(name, settings, keys, tracks)
+        for decisions in tracks:
+            self._share(settings, index, decisions)
         for place, cell in enumerate(settings.cells):
             portfolio = Portfolio(
                 name=portfolio_name(name, cell.varied),
@@ -184,20 +188,27 @@ class _Prepared:
                     )
                     self._tasks += 1
 
-    def _shared(
-        self, settings: Enhancement, index: Benchmark, keys: Sequence[Key], decisions: Sequence[int]
-    ) -> dict[Key, int]:
-        """Write what plans of these decisions may know; the numbers of their scores, of random ones too."""
-        number = len(self.benchmarks)
-        self.benchmarks.append(index)
+    def _scores(
+        self, name: str, settings: Enhancement, keys: Sequence[Key], tracks: Sequence[Sequence[int]]
+    ) -> list[dict[Key, int]]:
+        """Write the scores of every track's decisions, random ones too; by track their numbers."""
+        days, places = sorted(day for decisions in tracks for day in decisions), list[dict[Key, int]]()
+        scores = {key: read_panel(self.scores, self.market.quotes.axes, *key)[days].astype(np.float32) for key in keys}
+        for track, decisions in enumerate(tracks):
+            own = {key: panel[np.searchsorted(days, decisions)] for key, panel in scores.items()}
+            drawn = {_drawn(seed): _random(own[keys[0]], seed, track) for seed in range(1, settings.random_scores + 1)}
+            if own.keys() & drawn.keys():
+                reason = f"a score is called {_drawn(1)[0]!r}, as those are; give it another name"
+                raise ConfigError(f"enhancement.{name}.random_scores", reason)
+            places.append({key: self._saved(panel) for key, panel in (own | drawn).items()})
+        return places
+
+    def _share(self, settings: Enhancement, index: Benchmark, decisions: Sequence[int]) -> None:
+        """Write what plans of these decisions may know, scores left aside."""
         ahead = self.files.market(settings.fill) if settings.tradability == "fill" else None
         found = known_of(self.market, index, np.zeros((0, 0)), decisions, ahead)
-        self.files.save_known(number, found, index.returns)
-        days = list(decisions)
-        scores = {key: read_panel(self.scores, self.market.quotes.axes, *key)[days].astype(np.float32) for key in keys}
-        seeds = range(1, settings.random_scores + 1)
-        drawn: dict[Key, Array] = {(f"random {seed}", 0): _random(scores[keys[0]], seed) for seed in seeds}
-        return {key: self._saved(panel) for key, panel in (scores | drawn).items()}
+        self.files.save_known(len(self.benchmarks), found, index.returns)
+        self.benchmarks.append(index)
 
     def _saved(self, panel: Array) -> int:
         """Write scores [decisions, symbols]; their number."""
@@ -276,7 +287,12 @@ class _Prepared:
         )
 
 
-def _random(like: Array, seed: int) -> Array:
-    """Scores drawn at random where there are scores."""
-    drawn: Array = np.random.default_rng(seed).standard_normal(like.shape, np.float32)
+def _drawn(seed: int) -> Key:
+    """What scores drawn at random are called."""
+    return f"random {seed}", 0
+
+
+def _random(like: Array, seed: int, track: int) -> Array:
+    """Scores drawn at random where there are scores, others for every track."""
+    drawn: Array = np.random.default_rng((seed, track)).standard_normal(like.shape, np.float32)
     return np.where(np.isfinite(like), drawn, np.float32("nan"))
