@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 import polars as pl
 
-from polygrain.report.enhancements import EnhancedIndex, Enhancements, of
+from polygrain.report.enhancements import HARD, EnhancedIndex, Enhancements, of
 from polygrain.report.facts import ReportFacts
 from polygrain.report.figures import DASHES, LEG_TITLES, PALETTE, Figure, Group, label, layout, line, looks, rounded
 from polygrain.report.lines import relative_nav
@@ -76,10 +76,10 @@ def exposures(enhancements: Enhancements) -> Group:
 
 def prices(enhancements: Enhancements) -> Group:
     """What more room in each constraint would add to the portfolio's score, and how many of its limits bind, date by
-    date, of the shown portfolio. Those that never bind are left out, and the budget, which has no room to give."""
+    date, of the shown portfolio. Those that never bind are left out, and those that no config can change."""
     figures = []
     for each in enhancements.listed:
-        frame = of(enhancements.prices, each.key).filter(pl.col("part") != "budget")
+        frame = of(enhancements.prices, each.key).filter(~pl.col("part").is_in(HARD))
         for column, choice, axis, name in (
             ("price", PRICES, "score gained a unit of room", "prices"),
             ("binding", BINDING, "rows and weights at a limit", "binding"),

@@ -9,7 +9,7 @@ from polygrain.evaluation import excess, statistics
 from polygrain.execution.exact_book import Ledger
 from polygrain.report.answers import named
 from polygrain.report.enhancement_models import interval, random_row
-from polygrain.report.enhancements import EnhancedIndex, Enhancements, of
+from polygrain.report.enhancements import HARD, EnhancedIndex, Enhancements, of
 from polygrain.report.facts import ReportFacts
 from polygrain.report.limits import grouped, limit_titles
 from polygrain.report.views import FILL_TITLES, number
@@ -17,7 +17,6 @@ from polygrain.report.words import Text, chinese
 
 # A look ahead that the broker report has: it is printed.
 _AHEAD = (" and with what can be traded at the fill, which nobody knows then", "、并假定已知成交时能否交易")
-HARD = ("budget", "long_only", "tradability")
 Say = Callable[[Enhancements, EnhancedIndex], Text]
 
 

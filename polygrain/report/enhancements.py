@@ -27,6 +27,8 @@ _SETTINGS = (
     *("models", "label_days", "rebalance", "tracks", "fill", "cost"),
     *("tradability", "objective", "constraints", "order"),
 )
+HARD = ("budget", "long_only", "tradability")
+"""The parts that are in every problem and never give way."""
 _NAV = ("date", "gross", "net", "benchmark", "cash", "turnover")
 _COLUMNS = {
     "solves": ("date", "primal", "dual", "gap", "names", "covered", "conflict"),
