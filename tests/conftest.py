@@ -1,9 +1,13 @@
-"""For every test: nothing waits for the disk."""
+"""For every test: nothing waits for the disk, nor for threads of another process."""
 
 import os
 from collections.abc import Iterator
 
 import pytest
+
+# There are as many test processes as cores: with threads beside them a training takes eight times as long.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 
 
 @pytest.fixture(scope="session", autouse=True)
