@@ -23,6 +23,9 @@ from polygrain.progress import Bars, Lines
 from polygrain.sources.synthetic import Synthetic
 from polygrain.store.commit import file_fingerprint
 
+# One test process makes what its tests share.
+pytestmark = pytest.mark.xdist_group("cli")
+
 TINY = Path(__file__).parents[1] / "examples" / "tiny.toml"
 VERBS = ["demo", "run", *STAGES, "scores", "prove", "tune", "compare"]
 

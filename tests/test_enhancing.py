@@ -27,6 +27,9 @@ from polygrain.portfolio.enhancement import Enhancement, Grid
 from polygrain.progress import Lines
 from polygrain.store.store import Store
 
+# One test process makes what its tests share.
+pytestmark = pytest.mark.xdist_group("enhancing")
+
 TINY = Path(__file__).parents[1] / "examples" / "tiny.toml"
 ONE = ["workers=1"]
 

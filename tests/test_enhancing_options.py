@@ -30,6 +30,9 @@ from polygrain.progress import Lines
 from polygrain.store.panel import Array, Axes
 from polygrain.store.store import Store
 
+# One test process makes what its tests share.
+pytestmark = pytest.mark.xdist_group("options")
+
 TINY = Path(__file__).parents[1] / "examples" / "tiny.toml"
 CAPITAL, LIMIT = 10_000_000, 0.06
 OPTIONS = {

@@ -25,6 +25,9 @@ from polygrain.progress import Lines
 from polygrain.prove import causality
 from polygrain.sources.synthetic import Synthetic
 
+# One test process makes what its tests share.
+pytestmark = pytest.mark.xdist_group("plugins")
+
 TINY = EXAMPLES / "tiny.toml"
 HOW_TO = Path(__file__).parents[1] / "docs" / "how-to"
 PAGES = [HOW_TO / f"own-{plug}.md" for plug in ("feature", "network", "source")]

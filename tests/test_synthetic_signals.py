@@ -28,6 +28,9 @@ from polygrain.sources.synthetic_profile import before_vwap, profile
 from polygrain.sources.synthetic_signals import signal
 from polygrain.store.panel import Panel, carried
 
+# One test process makes what its tests share.
+pytestmark = pytest.mark.xdist_group("signals")
+
 SEEDS = range(5)
 GRANULARITIES = ("week", "day", "60min", "30min")
 DAYS, LOOKBACK, WARM = 150, 3, 25
