@@ -179,6 +179,19 @@ def print_excess(portfolios: Path) -> None:
     print(f"{len(found)} random scores, first portfolio: {found.mean():+.4f} +- {error:.4f}, one {found.std():.4f}")
 
 
+def print_index(portfolios: Path) -> None:
+    """How the index goes with the official price index, which has no dividends."""
+    levels = pl.read_parquet(Path(os.environ["POLYGRAIN_REAL_DATA"]) / "cn_a" / "index_levels.parquet")
+    ours = pl.read_parquet(portfolios / "nav.parquet").select("date", "benchmark").unique("date").sort("date")
+    both = ours.join(levels.filter(symbol="SH000300").select("date", "close"), on="date", maintain_order="left")
+    moves = both.select(pl.col("benchmark", "close").cast(pl.Float64).log().diff()).drop_nulls()
+    apart = moves["benchmark"] - moves["close"]
+    print(
+        f"index beside the official price index: correlation {moves.select(pl.corr('benchmark', 'close')).item():.4f}, "
+        f"differences {apart.std() * 242**0.5:.4f} a year, {apart.mean() * 242:+.4f} a year on average"
+    )
+
+
 def print_names(portfolios: Path) -> None:
     """The ten names that added or took most, by score."""
     added = pl.read_parquet(portfolios / "contributions.parquet")
@@ -205,5 +218,5 @@ def print_solves(portfolios: Path) -> None:
 
 if __name__ == "__main__":
     made_of = made(CASES[sys.argv[1]], Path(sys.argv[2]), Path(sys.argv[3]))
-    for show in (print_excess, print_names, print_solves):
+    for show in (print_excess, print_index, print_names, print_solves):
         show(made_of)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -224,9 +225,9 @@ def _active(made: Decision, axes: Axes) -> Columns:
 
 def _prices(made: Decision, axes: Axes) -> Columns:
     prices = made.solution.prices
-    at_limit = [label.part for label in prices.binding] + prices.bound_parts[prices.bound_parts != ""].tolist()
+    at_limit = Counter([label.part for label in prices.binding] + prices.bound_parts.tolist())
     parts = prices.parts
-    return {"part": list(parts), "price": list(parts.values()), "binding": [at_limit.count(part) for part in parts]}
+    return {"part": list(parts), "price": list(parts.values()), "binding": [at_limit[part] for part in parts]}
 
 
 _ROWS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 
 import numpy as np
 
@@ -40,6 +41,10 @@ class Known:
     frozen: Array
     eligible: Array
 
+    @cached_property
+    def _named(self) -> Array:
+        return np.array(self.symbols, object)
+
     def context(self, row: int, weights: Array, cash: float, *, first: bool) -> tuple[DateContext, Array]:
         """The context of a decision, and the columns of its symbols: those of the index, those held at these
         `weights` [symbols] and those that may be bought."""
@@ -47,7 +52,7 @@ class Known:
         benchmark = self.benchmark[row, columns]
         here = DateContext(
             day=self.dates[row],
-            symbols=tuple(self.symbols[column] for column in columns),
+            symbols=tuple(self._named[columns].tolist()),
             score=self.score[row, columns].astype(float),
             benchmark=benchmark,
             member=benchmark > 0,
